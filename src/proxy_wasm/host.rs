@@ -1,0 +1,98 @@
+//! The port: what the ABI needs from the server around it. `src/http` implements it over nginx; the unit tests over
+//! plain memory.
+
+use std::time::Duration;
+
+use super::abi::{BufferType, LogLevel, MapType, Status, StreamType};
+use super::pairs::Pairs;
+
+/// One line of a filter's log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLine<'a> {
+    pub level: LogLevel,
+    /// The module's name; empty during the start of a VM, before any filter is known.
+    pub filter: &'a str,
+    /// The number of the filter's root context; 0 is none.
+    pub root: u32,
+    pub message: &'a [u8],
+}
+
+/// What a VM needs of the worker that it runs in. One value for each VM.
+pub trait Host: Send + 'static {
+    type Stream: Stream;
+
+    /// Writes a line for a stream (with its connection's log) or, without one, for the worker.
+    fn log(&mut self, stream: Option<&Self::Stream>, line: LogLine<'_>);
+
+    /// The least severe level that is written at all.
+    fn log_level(&self, stream: Option<&Self::Stream>) -> LogLevel;
+
+    /// Arms the tick of a root context anew, or stops it with `None`. The host calls back through
+    /// [`super::vm::Vm::tick`], never before the running callback has returned.
+    fn set_tick_period(&mut self, root: u32, period: Option<Duration>);
+
+    /// What guests read as their environment, `NAME=VALUE`.
+    fn environ(&self) -> &[Vec<u8>];
+}
+
+/// How properties are encoded for the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PropertyFormat {
+    /// Text, as ngx_wasm_module has it.
+    #[default]
+    Strings,
+    /// Envoy's: numbers, timestamps and durations 8 bytes little endian, booleans 1 byte, maps as pairs.
+    Envoy,
+}
+
+/// A filter's answer in place of the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalResponse {
+    pub status: u32,
+    /// Free text for the log; nginx sends its own reason phrase.
+    pub details: Vec<u8>,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub body: Vec<u8>,
+    /// −1 is none.
+    pub grpc_status: i32,
+}
+
+/// A handle of one stream: an HTTP request here. Cheap to copy; a handle whose stream is gone answers
+/// [`Status::NotFound`] to everything.
+///
+/// Nothing here may call back into a guest: what could make the server call a filter again (resume, close, a local
+/// response) is noted and done after the outermost guest frame has returned.
+///
+/// Every map operation answers [`Status::BadArgument`] for a map that the stream's present phase does not have.
+/// Names are compared without case.
+pub trait Stream: Copy + Send + 'static {
+    /// Calls `visit` with each name and value in order, pseudo headers first. Names may have upper case.
+    fn for_each_pair(&self, map: MapType, visit: impl FnMut(&[u8], &[u8])) -> Result<(), Status>;
+    /// Calls `visit` with the first value of `name`. [`Status::NotFound`] when there is none.
+    fn pair(&self, map: MapType, name: &[u8], visit: impl FnOnce(&[u8])) -> Result<(), Status>;
+    fn add_pair(&self, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Status>;
+    /// Leaves exactly one pair of that name.
+    fn replace_pair(&self, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Status>;
+    /// Removes all pairs of that name; none is fine.
+    fn remove_pair(&self, map: MapType, name: &[u8]) -> Result<(), Status>;
+    /// Replaces all pairs but the pseudo headers that `pairs` does not name.
+    fn set_pairs(&self, map: MapType, pairs: &Pairs<'_>) -> Result<(), Status>;
+
+    /// The length of a body buffer. [`Status::NotFound`] when the phase has none.
+    fn buffer_len(&self, buffer: BufferType) -> Result<usize, Status>;
+    /// Copies `out.len()` bytes from `start`; the caller keeps within [`Stream::buffer_len`].
+    fn read_buffer(&self, buffer: BufferType, start: usize, out: &mut [u8]) -> Result<(), Status>;
+    /// Replaces `len` bytes from `start` (both within the buffer) by `data`.
+    fn splice_buffer(&self, buffer: BufferType, start: usize, len: usize, data: &[u8]) -> Result<(), Status>;
+
+    /// Appends a property's value to `out`. `path` has its segments parted by `.`.
+    fn property(&self, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status>;
+    /// `None` unsets.
+    fn set_property(&self, path: &[u8], value: Option<&[u8]>) -> Result<(), Status>;
+    fn property_format(&self) -> PropertyFormat;
+
+    /// Stashes the response; it is sent when the running callback has returned.
+    fn send_local_response(&self, response: LocalResponse) -> Result<(), Status>;
+    fn continue_stream(&self, part: StreamType) -> Result<(), Status>;
+    fn close_stream(&self, part: StreamType) -> Result<(), Status>;
+}

@@ -1,0 +1,158 @@
+//! Instances: their start, their contexts, their end; the one `dyn` seam between nginx and the engines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::abi::Action;
+use super::host::Host;
+
+bitflags::bitflags! {
+    /// The optional stream callbacks that a module exports.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Callbacks: u32 {
+        const REQUEST_HEADERS = 1;
+        const REQUEST_BODY = 1 << 1;
+        const REQUEST_TRAILERS = 1 << 2;
+        const RESPONSE_HEADERS = 1 << 3;
+        const RESPONSE_BODY = 1 << 4;
+        const RESPONSE_TRAILERS = 1 << 5;
+        const TICK = 1 << 6;
+    }
+}
+
+/// One `proxy_wasm` line: a module with a configuration of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FilterConfig {
+    /// The module's name: `plugin_name`, and FILTER in log lines.
+    pub name: String,
+    /// `plugin_root_id`.
+    pub root_id: Vec<u8>,
+    /// The plugin configuration.
+    pub config: Vec<u8>,
+}
+
+/// Settings that hold for all instances of a module.
+#[derive(Clone, Debug)]
+pub struct VmConfig {
+    /// The module's name.
+    pub name: String,
+    /// The VM configuration, given to `proxy_on_vm_start`.
+    pub config: Vec<u8>,
+    /// For start, `proxy_on_vm_start` and `proxy_on_configure`; `None` is no limit.
+    pub start_limit: Option<Duration>,
+}
+
+/// Which start a VM gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmKind {
+    /// A worker's own VM of a module, the home of its root contexts: `proxy_on_vm_start` and `proxy_on_configure`,
+    /// ticks are armed.
+    Root,
+    /// Made for one request: roots get create and `proxy_on_configure` only, and arm nothing.
+    Stream,
+}
+
+/// Why a filter did not start. Its text ends the line `failed initializing "a" filter (…)`.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("start failure")]
+    Start(engines::Trap),
+    #[error("on_context_create failure")]
+    Create(engines::Trap),
+    /// `None`: the guest answered false.
+    #[error("on_vm_start failure")]
+    VmStart(Option<engines::Trap>),
+    #[error("on_configure failure")]
+    Configure(Option<engines::Trap>),
+}
+
+impl StartError {
+    /// The trap behind it, if it was one.
+    pub fn trap(&self) -> Option<&engines::Trap> {
+        match self {
+            Self::Start(t) | Self::Create(t) => Some(t),
+            Self::VmStart(t) | Self::Configure(t) => t.as_ref(),
+        }
+    }
+}
+
+/// Why a module cannot be a filter. The texts are those of directives.md.
+#[derive(Debug, thiserror::Error)]
+pub enum AbiError {
+    #[error("failed loading \"{0}\" filter (unknown ABI version)")]
+    UnknownVersion(String),
+    #[error("failed loading \"{0}\" filter (incompatible ABI version)")]
+    IncompatibleVersion(String),
+    #[error("\"{0}\" filter missing malloc (incompatible SDK interface)")]
+    MissingMalloc(String),
+    #[error("\"{0}\" filter missing one of: {1} (incompatible SDK interface)")]
+    MissingOneOf(String, &'static str),
+}
+
+/// A callback of a stream context, with its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callback {
+    RequestHeaders { count: u32, end_of_stream: bool },
+    RequestBody { size: u32, end_of_stream: bool },
+    RequestTrailers { count: u32 },
+    ResponseHeaders { count: u32, end_of_stream: bool },
+    ResponseBody { size: u32, end_of_stream: bool },
+    ResponseTrailers { count: u32 },
+}
+
+/// A module compiled and linked against the Proxy-Wasm host, for one engine. Made in the master, shared by workers.
+pub trait Program<H: Host>: Send + Sync {
+    fn engine(&self) -> &'static str;
+    fn name(&self) -> &str;
+    fn callbacks(&self) -> Callbacks;
+    /// Whether the module can be a filter at all.
+    fn check_abi(&self) -> Result<(), AbiError>;
+    /// Makes an instance and starts it (`_initialize`, `main`; or `_start`).
+    fn start(self: Arc<Self>, host: H, kind: VmKind) -> Result<Box<dyn Vm<H>>, StartError>;
+}
+
+/// A running instance with its contexts.
+///
+/// After any trap the VM is dead: every further call answers [`VmError::Dead`], and the owner replaces it. Streams
+/// that held a context in it are told by [`Vm::streams`].
+pub trait Vm<H: Host> {
+    /// Creates a root context for a filter and starts it: create, `on_vm_start` (first root of a [`VmKind::Root`]
+    /// VM and each further one, as Envoy does for each root), `on_configure`. Returns its id.
+    fn add_root(&mut self, filter: Arc<FilterConfig>) -> Result<u32, StartError>;
+
+    /// Reserves a stream context under `root`. The guest hears of it with the first callback that needs it.
+    fn open(&mut self, root: u32, stream: H::Stream) -> u32;
+
+    /// Runs a callback of a stream context within `limit`. A callback that the module does not export continues.
+    fn call(&mut self, context: u32, callback: Callback, limit: Option<Duration>) -> Result<Action, VmError>;
+
+    /// The end of a stream: `on_done`, `on_log`, `on_delete`, each once, if the context was ever created. The handle
+    /// is forgotten: nothing of this stream is touched after it.
+    fn close(&mut self, context: u32, limit: Option<Duration>) -> Result<(), VmError>;
+
+    /// Forgets a stream's handle without a word to the guest (its request is gone, or its instance died).
+    fn detach(&mut self, context: u32);
+
+    /// Runs `on_tick` of a root context.
+    fn tick(&mut self, root: u32, limit: Option<Duration>) -> Result<(), VmError>;
+
+    /// The handles of all streams that hold a created context here.
+    fn streams(&self) -> Vec<H::Stream>;
+
+    /// False once it has trapped.
+    fn alive(&self) -> bool;
+
+    /// Linear memory held, in bytes.
+    fn memory_size(&mut self) -> usize;
+}
+
+/// Why a callback did not run to its end.
+#[derive(Debug)]
+pub enum VmError {
+    /// It trapped; the instance is dead from now on.
+    Trap(engines::Trap),
+    /// The instance had died before.
+    Dead,
+    /// No such context.
+    NoContext,
+}
