@@ -1,0 +1,41 @@
+/*
+ * The parts of nginx that only C can say: macros with arguments, static
+ * inline functions and variadic ones. No logic lives here.
+ */
+
+#ifndef WASMX_SHIM_H
+#define WASMX_SHIM_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+/* NGX_MODULE_SIGNATURE of the nginx whose headers we were compiled with */
+extern const char   wasmx_module_signature[];
+
+/* src/event/ngx_event_posted.h: macros */
+void wasmx_post_event(ngx_event_t *ev, ngx_queue_t *queue);
+void wasmx_delete_posted_event(ngx_event_t *ev);
+
+/* src/event/ngx_event_timer.h: static inline functions */
+void wasmx_add_timer(ngx_event_t *ev, ngx_msec_t timer);
+void wasmx_del_timer(ngx_event_t *ev);
+
+/* src/core/ngx_conf_file.h, ngx_log.h: text as it is, never a format */
+void wasmx_conf_log(ngx_conf_t *cf, ngx_uint_t level, const u_char *data,
+    size_t len);
+void wasmx_log(ngx_log_t *log, ngx_uint_t level, ngx_err_t err,
+    const u_char *data, size_t len);
+
+/* src/http/ngx_http_request.h, src/core/ngx_times.h */
+time_t wasmx_time(void);
+ngx_msec_t wasmx_current_msec(void);
+
+/* src/core/ngx_string.h: the platform's own, or nginx's */
+ngx_uint_t wasmx_hash_strlow(u_char *dst, u_char *src, size_t n);
+
+/* a symbol that this nginx may lack: dlsym(RTLD_DEFAULT, name) */
+void *wasmx_symbol(const char *name);
+
+#endif /* WASMX_SHIM_H */
