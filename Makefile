@@ -1,0 +1,55 @@
+# The verbs of the project. `make` alone lists them.
+
+# The engines in the module: wasmtime, wasmi, or both.
+ENGINES ?= wasmtime,wasmi
+# What `make build` builds for: own, release, debug, debian (scripts/build-module.sh tells more).
+FLAVOUR ?= own
+export ENGINES
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build examples filter test bench lint fmt clean
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## see it work: nginx on loopback, three filters, what they change (KEEP=1 leaves it running)
+	@scripts/deps.sh build guests demo
+	@scripts/build-module.sh release
+	@$(MAKE) examples
+	@scripts/demo.sh
+
+build: ## build the module for your nginx (FLAVOUR=own|release|debug|debian, ENGINES=wasmtime,wasmi)
+	@scripts/deps.sh build
+	@scripts/build-module.sh $(FLAVOUR)
+
+examples: ## build the filters of examples/ into target/examples
+	@scripts/deps.sh guests
+	@scripts/step.sh "building the example filters" "1 to 2 min the first time" \
+		scripts/build-guests.sh examples/rust target/examples
+
+filter: ## build your own Rust filter: make filter DIR=~/my-filter puts the .wasm beside its Cargo.toml
+	@test -n "$(DIR)" || { echo "which? make filter DIR=~/my-filter" >&2; exit 2; }
+	@scripts/deps.sh guests
+	@scripts/build-guests.sh $(DIR) $(DIR)
+
+test: ## every test: the engines, the host without nginx, the module in three nginxes (FLAVOURS="release debug debian")
+	@scripts/deps.sh build guests test
+	@scripts/test.sh
+
+bench: ## measure: ratios to a plain nginx, start-up, memory; target/bench/bench.json and bench.svg
+	@scripts/deps.sh build guests bench
+	@scripts/build-module.sh release
+	@scripts/bench.sh
+
+lint: ## formatting, clippy on every feature set, licences of dependencies, rules of the house
+	@scripts/deps.sh build
+	@scripts/lint.sh
+
+fmt: ## format all Rust code
+	@cargo fmt --all
+	@cargo fmt --all --manifest-path examples/rust/Cargo.toml
+	@cargo fmt --all --manifest-path bench/guest/Cargo.toml
+
+clean: ## remove target/: everything that was built
+	cargo clean
