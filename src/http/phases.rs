@@ -1,0 +1,190 @@
+//! nginx's phases: where a request enters its chain, waits in it, and ends.
+
+use std::rc::Rc;
+
+use ngx::http::{Handle, Phase, PhaseHandler, Request};
+use ngx::{Conf, Cycle, Failed, Status};
+
+use super::exchange::{Exchange, Flow, Stage};
+use super::reply;
+use crate::modules::{Core, Http};
+use crate::conf::LocConf;
+use crate::proxy_wasm::chain::Step;
+use crate::proxy_wasm::vm::{Callback, Callbacks};
+
+/// The state of a request that is in a chain.
+pub(super) fn exchange(r: Request<'_>) -> Option<Rc<Exchange>> {
+    r.ctx::<Exchange>()
+}
+
+/// The same, opened now if this location has a chain.
+pub(super) fn exchange_or_open(r: Request<'_>) -> Option<Rc<Exchange>> {
+    if let Some(exchange) = exchange(r) {
+        return Some(exchange);
+    }
+    let loc = r.loc_conf::<Http>();
+    loc.chain.as_ref()?;
+    let exchange = Cycle::with_current(|cycle| Exchange::open(r, loc, cycle.core_conf::<Core>()?))?;
+    if !r.set_ctx(exchange.clone()) {
+        return None;
+    }
+    if !r.is_main() {
+        exchange_or_empty(r.main())?.adopt(&exchange);
+    }
+    Some(exchange)
+}
+
+fn exchange_or_empty(r: Request<'_>) -> Option<Rc<Exchange>> {
+    if let Some(exchange) = exchange(r) {
+        return Some(exchange);
+    }
+    let exchange = Rc::new(Exchange::empty(r));
+    r.set_ctx(exchange.clone()).then_some(exchange)
+}
+
+/// Rewrite phase, before every other handler.
+struct RewriteFirst;
+/// Rewrite phase, after every other handler: `wasm_postpone_rewrite on`.
+struct RewritePostponed;
+/// Access phase, before every other handler: `proxy_wasm_request_headers_in_access on`.
+struct AccessFirst;
+/// Access phase, after every other handler: `wasm_postpone_access on`.
+struct AccessPostponed;
+/// Log phase.
+struct Log;
+
+/// Takes our places in nginx's phases.
+pub fn install(cf: Conf<'_>) -> Result<(), Failed> {
+    cf.phase_first::<RewriteFirst>(Phase::Rewrite)?;
+    cf.phase_last::<RewritePostponed>(Phase::Rewrite)?;
+    cf.phase_first::<AccessFirst>(Phase::Access)?;
+    cf.phase_last::<AccessPostponed>(Phase::Access)?;
+    cf.phase_first::<Log>(Phase::Log)
+}
+
+impl PhaseHandler for RewriteFirst {
+    fn handle(r: Request<'_>) -> Status {
+        enter_if(r, |loc| !loc.headers_in_access() && !loc.postpone_rewrite())
+    }
+}
+
+impl PhaseHandler for RewritePostponed {
+    fn handle(r: Request<'_>) -> Status {
+        enter_if(r, |loc| !loc.headers_in_access() && loc.postpone_rewrite())
+    }
+}
+
+impl PhaseHandler for AccessFirst {
+    fn handle(r: Request<'_>) -> Status {
+        enter_if(r, |loc| loc.headers_in_access() && !loc.postpone_access())
+    }
+}
+
+impl PhaseHandler for AccessPostponed {
+    fn handle(r: Request<'_>) -> Status {
+        enter_if(r, |loc| loc.headers_in_access() && loc.postpone_access())
+    }
+}
+
+impl PhaseHandler for Log {
+    fn handle(r: Request<'_>) -> Status {
+        // Subrequests have no log phase of their own: they end with the request that they served.
+        if let Some(exchange) = exchange(r) {
+            exchange.close_all(r);
+        }
+        Status::OK
+    }
+}
+
+fn enter_if(r: Request<'_>, here: impl FnOnce(&LocConf) -> bool) -> Status {
+    // A request that has begun its chain goes on in the phase where it was held, whatever location it is in now.
+    let begun = exchange(r);
+    if begun.as_ref().is_some_and(|exchange| exchange.stage.get() == Stage::Passed) {
+        return Status::DECLINED;
+    }
+    if begun.is_none() && !here(r.loc_conf::<Http>()) {
+        return Status::DECLINED;
+    }
+    match begun.or_else(|| exchange_or_open(r)) {
+        Some(exchange) => advance(&exchange, r),
+        None => Status::DECLINED,
+    }
+}
+
+/// Takes the request side as far as it goes. DECLINED: nginx goes on; DONE: it is held, or has ended.
+fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
+    loop {
+        if let Some(flow) = exchange.pending() {
+            return end(exchange, r, flow);
+        }
+        let flow = match exchange.stage.get() {
+            Stage::Headers => exchange.run(r, Step::RequestHeaders, || Callback::RequestHeaders {
+                count: count_headers(r),
+                end_of_stream: !r.has_body(),
+            }),
+            Stage::Body => exchange.run(r, Step::RequestBody, || Callback::RequestBody {
+                size: u32::try_from(r.body_len()).unwrap_or(u32::MAX),
+                end_of_stream: true,
+            }),
+            // nginx called us again while it still reads the body.
+            Stage::ReadingBody => return Status::DONE,
+            Stage::Passed => return Status::DECLINED,
+        };
+        match (flow, exchange.stage.get()) {
+            (Flow::Next, Stage::Headers) if wants_body(exchange, r) => {
+                exchange.stage.set(Stage::ReadingBody);
+                return r.read_body(body_read);
+            }
+            (Flow::Next, _) => exchange.stage.set(Stage::Passed),
+            (Flow::Wait, _) => {
+                r.hold();
+                return Status::DONE;
+            }
+            (flow, _) => return end(exchange, r, flow),
+        }
+    }
+}
+
+fn count_headers(r: Request<'_>) -> u32 {
+    let pseudo = 3 + u32::from(r.authority().is_some());
+    u32::try_from(r.request_headers().count()).unwrap_or(u32::MAX).saturating_add(pseudo)
+}
+
+/// Whether a filter is to see the body. Never on an Upgrade: what follows is no body.
+fn wants_body(exchange: &Exchange, r: Request<'_>) -> bool {
+    exchange.callbacks.contains(Callbacks::REQUEST_BODY)
+        && r.has_body()
+        && r.request_headers().get(b"upgrade").is_none()
+}
+
+/// nginx has the whole body; it may call this from within [`Request::read_body`] or from an event.
+fn body_read(r: Request<'_>) {
+    if let Some(exchange) = exchange(r) {
+        exchange.stage.set(Stage::Body);
+    }
+    r.run_phases();
+}
+
+/// Ends the request from a phase, as a filter or its failure wants it.
+fn end(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
+    exchange.stage.set(Stage::Passed);
+    let status = match (flow, exchange.take_reply()) {
+        (Flow::Reply, Some(response)) => reply::send(r, response),
+        (Flow::Close, _) => Status::http(ngx::http::CLOSE),
+        _ => {
+            exchange.failure_told();
+            Status::http(500)
+        }
+    };
+    r.finalize(status);
+    Status::DONE
+}
+
+/// Goes on with a request that was held, from the event loop.
+pub(super) fn resume(handle: Handle) {
+    let Some(r) = handle.get() else { return };
+    let Some(exchange) = exchange(r) else { return };
+    if exchange.take_wake() {
+        r.resume();
+    }
+}

@@ -1,0 +1,195 @@
+//! Properties of a request: Envoy's attributes as far as nginx knows them, and nginx's variables.
+//!
+//! Most attributes are a variable under another name, so that both always agree.
+
+use ngx::http::{Request, VariableError};
+
+use crate::proxy_wasm::abi::Status;
+use crate::proxy_wasm::host::PropertyFormat;
+use crate::proxy_wasm::pairs::{Size, Writer};
+
+/// What kind of value an attribute has, and so how `envoy` encodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// 8 bytes, little endian.
+    Integer,
+    /// Seconds with a fraction, as nginx writes them; nanoseconds in 8 bytes, little endian.
+    Seconds,
+    /// One byte. The variable's value that is true.
+    Is(&'static str),
+}
+
+/// Attributes that are a variable under another name.
+const VARIABLES: &[(&str, &str, Kind)] = &[
+    ("request.path", "request_uri", Kind::Text),
+    ("request.url_path", "uri", Kind::Text),
+    ("request.query", "args", Kind::Text),
+    ("request.host", "http_host", Kind::Text),
+    ("request.scheme", "scheme", Kind::Text),
+    ("request.method", "request_method", Kind::Text),
+    ("request.referer", "http_referer", Kind::Text),
+    ("request.useragent", "http_user_agent", Kind::Text),
+    ("request.id", "request_id", Kind::Text),
+    ("request.protocol", "server_protocol", Kind::Text),
+    ("request.time", "msec", Kind::Seconds),
+    ("request.duration", "request_time", Kind::Seconds),
+    ("request.size", "content_length", Kind::Integer),
+    ("request.total_size", "request_length", Kind::Integer),
+    ("response.code", "status", Kind::Integer),
+    ("response.size", "body_bytes_sent", Kind::Integer),
+    ("response.total_size", "bytes_sent", Kind::Integer),
+    ("response.backend_latency", "upstream_response_time", Kind::Seconds),
+    ("response.grpc_status", "sent_trailer_grpc_status", Kind::Integer),
+    ("source.address", "remote_addr", Kind::Text),
+    ("source.port", "remote_port", Kind::Integer),
+    ("destination.address", "server_addr", Kind::Text),
+    ("destination.port", "server_port", Kind::Integer),
+    ("connection.id", "connection", Kind::Integer),
+    ("connection.requested_server_name", "ssl_server_name", Kind::Text),
+    ("connection.tls_version", "ssl_protocol", Kind::Text),
+    ("connection.mtls", "ssl_client_verify", Kind::Is("SUCCESS")),
+];
+
+/// Appends the value of the property at `path`, its segments parted by dots.
+pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status> {
+    if let Some(name) = path.strip_prefix(b"ngx.") {
+        out.extend_from_slice(r.variable(name).ok_or(Status::NotFound)?);
+        return Ok(());
+    }
+    if let Some(found) = read_headers(r, path, out) {
+        return found;
+    }
+    if path == b"request.is_subrequest" {
+        boolean(!r.is_main(), format, out);
+        return Ok(());
+    }
+    if format == PropertyFormat::Envoy && read_address(r, path, out) {
+        return Ok(());
+    }
+    let &(_, variable, kind) =
+        VARIABLES.iter().find(|(name, _, _)| name.as_bytes() == path).ok_or(Status::NotFound)?;
+    let value = r.variable(variable.as_bytes());
+    if let Kind::Is(truth) = kind {
+        boolean(value == Some(truth.as_bytes()), format, out);
+        return Ok(());
+    }
+    let value = value.filter(|value| !value.is_empty()).ok_or(Status::NotFound)?;
+    match (format, kind) {
+        (PropertyFormat::Strings, _) | (_, Kind::Text | Kind::Is(_)) => out.extend_from_slice(value),
+        (PropertyFormat::Envoy, Kind::Integer) => {
+            out.extend_from_slice(&integer(value).ok_or(Status::NotFound)?.to_le_bytes());
+        }
+        (PropertyFormat::Envoy, Kind::Seconds) => {
+            out.extend_from_slice(&nanoseconds(value).ok_or(Status::NotFound)?.to_le_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// Sets a variable of nginx's that can be set.
+pub(super) fn write(r: Request<'_>, path: &[u8], value: Option<&[u8]>) -> Result<(), Status> {
+    let name = path.strip_prefix(b"ngx.").ok_or(Status::NotFound)?;
+    r.set_variable(name, value.unwrap_or_default()).map_err(|error| match error {
+        VariableError::NotFound => Status::NotFound,
+        VariableError::NotChangeable => Status::BadArgument,
+        VariableError::NoMemory => Status::InternalFailure,
+    })
+}
+
+fn boolean(value: bool, format: PropertyFormat, out: &mut Vec<u8>) {
+    match format {
+        PropertyFormat::Strings => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        PropertyFormat::Envoy => out.push(u8::from(value)),
+    }
+}
+
+/// `request.headers`, `response.headers` as a map of pairs, or one header of them by name.
+fn read_headers(r: Request<'_>, path: &[u8], out: &mut Vec<u8>) -> Option<Result<(), Status>> {
+    let (request, rest) = match (path.strip_prefix(b"request.headers"), path.strip_prefix(b"response.headers")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return None,
+    };
+    if rest.is_empty() {
+        return Some(if request {
+            write_pairs(|| r.request_headers().iter(), out)
+        } else {
+            write_pairs(|| r.response_headers().iter(), out)
+        });
+    }
+    let name = rest.strip_prefix(b".")?;
+    let value = if request { r.request_headers().get(name) } else { r.response_headers().get(name) };
+    Some(value.map(|value| out.extend_from_slice(value)).ok_or(Status::NotFound))
+}
+
+fn write_pairs<'a, I>(pairs: impl Fn() -> I, out: &mut Vec<u8>) -> Result<(), Status>
+where
+    I: Iterator<Item = (&'a [u8], &'a [u8])>,
+{
+    let mut size = Size::default();
+    pairs().for_each(|(name, value)| size.add(name, value));
+    let start = out.len();
+    out.resize(start + size.bytes(), 0);
+    let room = out.get_mut(start..).unwrap_or_default();
+    let mut writer = Writer::new(room, size).ok_or(Status::InternalFailure)?;
+    pairs().for_each(|(name, value)| writer.push(name, value));
+    if writer.finish() { Ok(()) } else { Err(Status::InternalFailure) }
+}
+
+/// Envoy writes an address with its port.
+fn read_address(r: Request<'_>, path: &[u8], out: &mut Vec<u8>) -> bool {
+    let (address, port): (&[u8], &[u8]) = match path {
+        b"source.address" => (b"remote_addr", b"remote_port"),
+        b"destination.address" => (b"server_addr", b"server_port"),
+        _ => return false,
+    };
+    let Some(address) = r.variable(address) else { return false };
+    if address.contains(&b':') {
+        out.push(b'[');
+        out.extend_from_slice(address);
+        out.push(b']');
+    } else {
+        out.extend_from_slice(address);
+    }
+    if let Some(port) = r.variable(port).filter(|port| !port.is_empty()) {
+        out.push(b':');
+        out.extend_from_slice(port);
+    }
+    true
+}
+
+fn integer(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+/// `12.345` seconds in nanoseconds. Of a list, as several upstreams make it, the last.
+fn nanoseconds(value: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let last = text.rsplit([',', ':']).next()?.trim();
+    let (seconds, fraction) = last.split_once('.').unwrap_or((last, "0"));
+    let seconds: i64 = seconds.parse().ok()?;
+    let digits = fraction.get(..fraction.len().min(9))?;
+    let scale = 10_i64.checked_pow(9 - u32::try_from(digits.len()).ok()?)?;
+    let fraction: i64 = digits.parse().ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(fraction.checked_mul(scale)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_nanoseconds() {
+        for (text, expected) in [
+            ("1.500", Some(1_500_000_000)),
+            ("0.001", Some(1_000_000)),
+            ("7", Some(7_000_000_000)),
+            ("0.010, 0.020", Some(20_000_000)),
+            ("-", None),
+            ("", None),
+        ] {
+            assert_eq!(nanoseconds(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The nginx modules that the `.so` is made of, and what nginx calls them for.
+
+use ngx::http::{BodyFilter as _, Chain, HeaderFilter as _, Phase, Request};
+use ngx::{Conf, CoreModule, Cycle, Directive, Failed, HttpFilter, HttpModule, Status};
+
+use crate::conf::{self, HttpConf, LocConf, WasmConf};
+use crate::{http, worker};
+
+/// `wasm {}`, and the life of a worker.
+pub struct Core;
+
+/// Directives and phases of `http {}`.
+pub struct Http;
+
+/// The output filters: a module of its own, since its place in the list of modules is its place in the output chain.
+pub struct Filter;
+
+ngx::modules! {
+    core ngx_wasmx_core_module: Core,
+    http ngx_http_wasmx_module: Http,
+    filter ngx_http_wasmx_filter_module: Filter,
+}
+
+impl CoreModule for Core {
+    type Conf = WasmConf;
+
+    const DIRECTIVES: &'static [Directive] = conf::CORE_DIRECTIVES;
+
+    fn init_conf(cycle: Cycle<'_>, conf: &mut WasmConf) -> Result<(), Failed> {
+        conf::init_conf(cycle, conf)
+    }
+
+    fn init_process(_: Cycle<'_>, conf: &WasmConf) -> Result<(), Failed> {
+        worker::start(conf);
+        Ok(())
+    }
+
+    fn exit_process(_: Cycle<'_>, _: &WasmConf) {
+        worker::stop();
+    }
+}
+
+impl HttpModule for Http {
+    type Main = HttpConf;
+    type Loc = LocConf;
+
+    const DIRECTIVES: &'static [Directive] = conf::HTTP_DIRECTIVES;
+
+    fn postconfiguration(cf: Conf<'_>) -> Result<(), Failed> {
+        http::install(cf)
+    }
+}
+
+impl HttpFilter for Filter {
+    fn header_filter(r: Request<'_>) -> Status {
+        http::header_filter(r)
+    }
+
+    fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
+        http::body_filter(r, chain)
+    }
+}

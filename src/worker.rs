@@ -1,0 +1,132 @@
+//! A worker's VMs: one for each module that a `proxy_wasm` line names, with its root contexts and ticks, and those
+//! made for single requests. A VM that trapped is replaced here.
+
+mod host;
+mod instance;
+mod slot;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ngx::{Log, warn};
+
+pub use self::host::WorkerHost;
+pub use self::instance::{Failure, Instance};
+use self::slot::Slot;
+use crate::conf::{Filter, WasmConf};
+use crate::engine::Runtime;
+use crate::proxy_wasm::vm::{StartError, VmKind};
+
+/// How often a full instance pool is told.
+const OVERFLOW_WARNING: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// What a worker process holds from its start to its end. Owns nothing of the configuration's memory.
+pub struct Worker {
+    slots: Vec<Slot>,
+    environ: Arc<[Vec<u8>]>,
+    time_limit: Option<Duration>,
+    runtimes: Vec<Arc<dyn Runtime>>,
+    overflow: Cell<(u64, Option<Instant>)>,
+    _tickers: Vec<engines::Ticker>,
+}
+
+/// Runs `f` with the worker; `None` in a process that is none, or before its start.
+pub fn with<R>(f: impl FnOnce(&Worker) -> R) -> Option<R> {
+    // `try_with`: an nginx cleanup can run after the thread's locals are gone.
+    let worker = WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()?;
+    Some(f(&worker))
+}
+
+/// Starts this process as a worker: clocks, then the VM of each module with its roots.
+///
+/// A filter that fails here was fine in the master's trial start; it is tried again with back-off, and the worker
+/// serves everything else.
+pub fn start(conf: &WasmConf) {
+    let tickers = conf
+        .shortest_limit()
+        .map(|limit| conf.runtimes.iter().filter_map(|runtime| runtime.ticker(limit)).collect())
+        .unwrap_or_default();
+    let slots = (0..conf.modules.len()).map(|module| Slot::new(conf, module)).collect();
+    let worker = Rc::new(Worker {
+        slots,
+        environ: conf.environ.clone(),
+        time_limit: conf.time_limit,
+        runtimes: conf.runtimes.clone(),
+        overflow: Cell::new((0, None)),
+        _tickers: tickers,
+    });
+    // Before the first VM starts: a guest may arm its tick then.
+    WORKER.set(Some(worker.clone()));
+    for slot in &worker.slots {
+        slot.running(&worker);
+    }
+}
+
+/// Ends the worker's VMs and threads, before nginx takes the process down.
+pub fn stop() {
+    let worker = WORKER.take();
+    drop(worker);
+}
+
+impl Worker {
+    /// The VM of a module's root contexts; `None` while it cannot start.
+    pub fn roots(&self, filter: &Filter) -> Option<Rc<Instance>> {
+        self.slots.get(*filter.module.get()?)?.running(self)
+    }
+
+    /// Makes a VM for one request with the roots of `filters`, which share a module.
+    ///
+    /// # Errors
+    /// Why the guest did not start; it has been logged.
+    pub fn instantiate(&self, filters: &[Arc<Filter>], log: Log<'_>) -> Result<Rc<Instance>, StartError> {
+        let host = WorkerHost::for_stream(self.environ.clone());
+        let program = filters
+            .first()
+            .and_then(|filter| self.slots.get(*filter.module.get()?))
+            .and_then(Slot::program)
+            .ok_or_else(|| StartError::Start(engines::Trap::host("no such module")))?;
+        let instance = Instance::start(program, host, VmKind::Stream, filters)
+            .inspect_err(|error| instance::log_start_failure(log, &**program, error))?;
+        self.warn_of_overflow(log);
+        Ok(Rc::new(instance))
+    }
+
+    /// Answers a guest that arms, changes or stops (`None`) the tick of its root context.
+    fn set_tick_period(&self, module: usize, root: u32, period: Option<Duration>) {
+        if let Some(slot) = self.slots.get(module) {
+            slot.set_tick_period(module, root, period);
+        }
+    }
+
+    /// A timer of a root context has fired.
+    fn tick(&self, module: usize, root: u32) {
+        if let Some(slot) = self.slots.get(module) {
+            slot.tick(self, root);
+        }
+    }
+
+    /// Called once when a VM has died, by whoever saw it trap: a VM of root contexts is replaced.
+    fn instance_died(&self, instance: &Rc<Instance>) {
+        if let Some(slot) = self.slots.iter().find(|slot| slot.holds(instance)) {
+            slot.replace();
+        }
+    }
+
+    fn warn_of_overflow(&self, log: Log<'_>) {
+        let (seen, told) = self.overflow.get();
+        let now = self.runtimes.iter().map(|runtime| runtime.overflowed()).sum();
+        if now == seen {
+            return;
+        }
+        if told.is_none_or(|told| told.elapsed() >= OVERFLOW_WARNING) {
+            warn!(log, "[wasm] the instance pool is full, {} instances made on demand: raise \"instances\"", now - seen);
+            self.overflow.set((now, Some(Instant::now())));
+        }
+    }
+}

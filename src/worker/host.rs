@@ -1,0 +1,102 @@
+//! What a VM sees of the worker around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ngx::{Level, Log};
+
+use crate::http::Stream;
+use crate::proxy_wasm::abi::LogLevel;
+use crate::proxy_wasm::host::{Host, LogLine};
+
+/// Where the ticks of a VM go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ticks {
+    /// To the worker's timers, for the module of that index.
+    Armed(usize),
+    /// Nowhere: the VM serves one request, or only tries the configuration.
+    Ignored,
+}
+
+/// The host of one VM.
+#[derive(Clone, Debug)]
+pub struct WorkerHost {
+    environ: Arc<[Vec<u8>]>,
+    ticks: Ticks,
+}
+
+impl WorkerHost {
+    /// The host of a trial start, in the master: nothing that it arms ever fires.
+    pub fn trial(environ: Arc<[Vec<u8>]>) -> Self {
+        Self { environ, ticks: Ticks::Ignored }
+    }
+
+    /// The host of a VM that lives as long as one request.
+    pub(super) fn for_stream(environ: Arc<[Vec<u8>]>) -> Self {
+        Self { environ, ticks: Ticks::Ignored }
+    }
+
+    /// The host of the VM that holds the root contexts of the module at index `module`.
+    pub(super) fn for_roots(environ: Arc<[Vec<u8>]>, module: usize) -> Self {
+        Self { environ, ticks: Ticks::Armed(module) }
+    }
+}
+
+/// nginx's level for a filter's (directives.md, "Log lines").
+fn level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Trace | LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Info,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Error => Level::Error,
+        LogLevel::Critical => Level::Crit,
+    }
+}
+
+fn least_severe(log: Log<'_>) -> LogLevel {
+    [LogLevel::Trace, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
+        .into_iter()
+        .find(|&candidate| log.enabled(level(candidate)))
+        .unwrap_or(LogLevel::Critical)
+}
+
+impl Host for WorkerHost {
+    type Stream = Stream;
+
+    fn log(&mut self, stream: Option<&Stream>, line: LogLine<'_>) {
+        let request = stream.and_then(|s| s.request());
+        let log = request.map_or_else(Log::cycle, |r| r.log());
+        let level = level(line.level);
+        if !log.enabled(level) {
+            return;
+        }
+        let mut text = Vec::with_capacity(line.message.len() + line.filter.len() + 32);
+        text.extend_from_slice(b"[proxy-wasm]");
+        if !line.filter.is_empty() {
+            text.extend_from_slice(b"[\"");
+            text.extend_from_slice(line.filter.as_bytes());
+            text.extend_from_slice(b"\" #");
+            text.extend_from_slice(line.root.to_string().as_bytes());
+            text.push(b']');
+        }
+        text.push(b' ');
+        text.extend_from_slice(line.message);
+        log.write_bytes(level, &text);
+    }
+
+    fn log_level(&self, stream: Option<&Stream>) -> LogLevel {
+        stream
+            .and_then(|s| s.request())
+            .map_or_else(|| least_severe(Log::cycle()), |r| least_severe(r.log()))
+    }
+
+    fn set_tick_period(&mut self, root: u32, period: Option<Duration>) {
+        if let Ticks::Armed(module) = self.ticks {
+            super::with(|worker| worker.set_tick_period(module, root, period));
+        }
+    }
+
+    fn environ(&self) -> &[Vec<u8>] {
+        &self.environ
+    }
+}

@@ -1,0 +1,145 @@
+//! A running VM, shared by the requests that hold contexts in it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engines::Trap;
+use ngx::{Log, error};
+
+use super::WorkerHost;
+use crate::conf::Filter;
+use crate::http::Stream;
+use crate::proxy_wasm::abi::Action;
+use crate::proxy_wasm::vm::{Callback, Program, StartError, Vm, VmError, VmKind};
+
+/// A callback that did not run to its end. It has been logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure;
+
+/// One VM and the ids of its root contexts.
+pub struct Instance {
+    vm: RefCell<Box<dyn Vm<WorkerHost>>>,
+    program: Arc<dyn Program<WorkerHost>>,
+    /// Filter id and root context id, in the order of their start.
+    roots: Vec<(u32, u32)>,
+    dead: Cell<bool>,
+}
+
+impl Instance {
+    pub(super) fn start(
+        program: &Arc<dyn Program<WorkerHost>>,
+        host: WorkerHost,
+        kind: VmKind,
+        filters: &[Arc<Filter>],
+    ) -> Result<Self, StartError> {
+        let mut vm = program.clone().start(host, kind)?;
+        let mut roots = Vec::with_capacity(filters.len());
+        for filter in filters {
+            roots.push((filter.id, vm.add_root(filter.config.clone())?));
+        }
+        Ok(Self { vm: RefCell::new(vm), program: program.clone(), roots, dead: Cell::new(false) })
+    }
+
+    pub fn alive(&self) -> bool {
+        !self.dead.get()
+    }
+
+    /// Reserves a context for a stream of the filter of that id; `None` when this VM has no root for it.
+    pub fn open(&self, filter: u32, stream: Stream) -> Option<u32> {
+        let root = self.roots.iter().find(|(id, _)| *id == filter)?.1;
+        Some(self.vm.try_borrow_mut().ok()?.open(root, stream))
+    }
+
+    /// Runs a callback of a stream context.
+    ///
+    /// # Errors
+    /// When it trapped, or the VM had died: then every other stream of this VM has been told.
+    pub fn call(
+        self: &Rc<Self>,
+        context: u32,
+        callback: Callback,
+        limit: Option<Duration>,
+        log: Log<'_>,
+    ) -> Result<Action, Failure> {
+        self.enter(log, |vm| vm.call(context, callback, limit))
+    }
+
+    /// Ends a stream context: done, log, delete.
+    pub fn close(self: &Rc<Self>, context: u32, limit: Option<Duration>, log: Log<'_>) -> Result<(), Failure> {
+        self.enter(log, |vm| vm.close(context, limit))
+    }
+
+    /// Forgets a stream without a word to the guest.
+    pub fn detach(&self, context: u32) {
+        if let Ok(mut vm) = self.vm.try_borrow_mut() {
+            vm.detach(context);
+        }
+    }
+
+    pub(super) fn tick(self: &Rc<Self>, root: u32, limit: Option<Duration>) -> Result<(), Failure> {
+        self.enter(Log::cycle(), |vm| vm.tick(root, limit))
+    }
+
+    fn enter<R>(
+        self: &Rc<Self>,
+        log: Log<'_>,
+        call: impl FnOnce(&mut dyn Vm<WorkerHost>) -> Result<R, VmError>,
+    ) -> Result<R, Failure> {
+        let answer = match self.vm.try_borrow_mut() {
+            Ok(mut vm) => call(&mut **vm),
+            Err(_) => {
+                error!(log, "[wasm] a running VM was entered again <{}>", self.program.describe());
+                return Err(Failure);
+            }
+        };
+        match answer {
+            Ok(value) => Ok(value),
+            Err(VmError::Trap(trap)) => {
+                log_trap(log, &*self.program, &trap);
+                self.die();
+                Err(Failure)
+            }
+            Err(VmError::Dead | VmError::NoContext) => Err(Failure),
+        }
+    }
+
+    /// Tells, once, everyone who depends on this VM.
+    fn die(self: &Rc<Self>) {
+        if self.dead.replace(true) {
+            return;
+        }
+        let streams = self.vm.try_borrow().map(|vm| vm.streams()).unwrap_or_default();
+        for stream in streams {
+            stream.instance_died(self);
+        }
+        super::with(|worker| worker.instance_died(self));
+    }
+}
+
+/// The part of a log line that says which instance it is about (directives.md, "Log lines").
+pub(super) trait Describe {
+    fn describe(&self) -> String;
+}
+
+impl Describe for dyn Program<WorkerHost> {
+    fn describe(&self) -> String {
+        format!("module: \"{}\", vm: \"main\", runtime: \"{}\"", self.name(), self.engine())
+    }
+}
+
+fn log_trap(log: Log<'_>, program: &dyn Program<WorkerHost>, trap: &Trap) {
+    match trap.backtrace() {
+        Some(backtrace) => error!(log, "[wasm] {trap} {backtrace} <{}>", program.describe()),
+        None => error!(log, "[wasm] {trap} <{}>", program.describe()),
+    }
+}
+
+/// Logs why a VM did not start: the trap, if it was one, then what it means.
+pub(super) fn log_start_failure(log: Log<'_>, program: &dyn Program<WorkerHost>, failure: &StartError) {
+    if let Some(trap) = failure.trap() {
+        log_trap(log, program, trap);
+    }
+    error!(log, "[proxy-wasm] failed initializing \"{}\" filter ({failure})", program.name());
+}
