@@ -7,8 +7,12 @@
 //! An engine is built once, in the nginx master; modules are compiled and linked there ([`WasmEngine::compile`],
 //! [`WasmEngine::plan`]); workers inherit both over `fork` and only instantiate.
 
+#![deny(unsafe_op_in_unsafe_fn)]
+
 mod args;
 mod config;
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+mod guard;
 mod link;
 mod trap;
 #[cfg(feature = "wasmi")]
@@ -170,4 +174,10 @@ pub trait WasmEngine: Sized + Send + Sync + 'static {
     /// Starts what makes time limits work in this process; `None` when the engine needs no thread for it.
     /// `shortest` is the shortest limit in use: the clock's step follows from it.
     fn ticker(&self, shortest: Duration) -> Option<Ticker>;
+
+    /// How many instances of this process were made outside the pool, because it was full or could not be had.
+    /// `0` for an engine without a pool.
+    fn overflowed(&self) -> u64 {
+        0
+    }
 }

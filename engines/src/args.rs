@@ -1,0 +1,164 @@
+//! What crosses the boundary, as types: scalars, tuples of them, and what a function gives back.
+//!
+//! The one place where arity is spelled out, for both directions and for every engine. Another engine adds its bounds
+//! to [`bound`] and its shim to the macro [`args`].
+
+use crate::ValType;
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+use crate::guard::guard;
+
+/// Each name is an engine's own bound, or nothing when that engine is not compiled in.
+mod bound {
+    pub trait Nothing {}
+    impl<T: ?Sized> Nothing for T {}
+
+    #[cfg(not(feature = "wasmi"))]
+    pub use self::{Nothing as WasmiArgs, Nothing as WasmiRet, Nothing as WasmiScalar};
+    #[cfg(not(feature = "wasmtime"))]
+    pub use self::{
+        Nothing as WasmtimeArgs, Nothing as WasmtimeRet, Nothing as WasmtimeResults,
+        Nothing as WasmtimeScalar,
+    };
+    #[cfg(feature = "wasmi")]
+    pub use ::wasmi::{WasmParams as WasmiArgs, WasmResults as WasmiRet, WasmTy as WasmiScalar};
+    #[cfg(feature = "wasmtime")]
+    pub use ::wasmtime::{
+        WasmParams as WasmtimeArgs, WasmResults as WasmtimeResults, WasmRet as WasmtimeRet,
+        WasmTy as WasmtimeScalar,
+    };
+}
+
+/// A number that crosses the boundary.
+pub trait Scalar: Copy + Send + Sync + 'static + bound::WasmtimeScalar + bound::WasmiScalar {
+    /// Its WebAssembly type.
+    const TYPE: ValType;
+}
+
+/// What a function gives back: nothing, or one scalar.
+pub trait Ret:
+    Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeRet + bound::WasmiRet
+{
+    /// The result types, for checks that name no engine.
+    const TYPES: &'static [ValType];
+
+    /// What a host function returns to wasmi, which has no bound for "a result of any of these".
+    #[cfg(feature = "wasmi")]
+    #[doc(hidden)]
+    type Wasmi: ::wasmi::WasmRet;
+    #[cfg(feature = "wasmi")]
+    #[doc(hidden)]
+    fn wasmi(result: Result<Self, ::wasmi::Error>) -> Self::Wasmi;
+}
+
+macro_rules! ret {
+    ($type:ty, $types:expr) => {
+        impl Ret for $type {
+            const TYPES: &'static [ValType] = $types;
+
+            #[cfg(feature = "wasmi")]
+            type Wasmi = Result<$type, ::wasmi::Error>;
+            #[cfg(feature = "wasmi")]
+            #[inline]
+            fn wasmi(result: Result<Self, ::wasmi::Error>) -> Self::Wasmi {
+                result
+            }
+        }
+    };
+}
+
+macro_rules! scalars {
+    ($($type:ty => $name:ident),* $(,)?) => { $(
+        impl Scalar for $type {
+            const TYPE: ValType = ValType::$name;
+        }
+        ret!($type, &[ValType::$name]);
+    )* };
+}
+
+ret!((), &[]);
+scalars!(i32 => I32, u32 => I32, i64 => I64, u64 => I64, f32 => F32, f64 => F64);
+
+/// A tuple of scalars: the parameters of a function.
+pub trait Args: Copy + Send + 'static + bound::WasmtimeArgs + bound::WasmiArgs {
+    /// The parameter types, for checks that name no engine.
+    const TYPES: &'static [ValType];
+
+    /// Offers `F` to wasmtime under `module`.
+    #[cfg(feature = "wasmtime")]
+    #[doc(hidden)]
+    fn define_wasmtime<T, F>(
+        linker: &mut ::wasmtime::Linker<crate::wasmtime::Cell<T>>,
+        module: &'static str,
+    ) -> ::wasmtime::Result<()>
+    where
+        T: Send + 'static,
+        F: crate::HostFunction<T, Args = Self>;
+
+    /// Offers `F` to wasmi under `module`.
+    #[cfg(feature = "wasmi")]
+    #[doc(hidden)]
+    fn define_wasmi<T, F>(
+        linker: &mut ::wasmi::Linker<crate::wasmi::Cell<T>>,
+        module: &'static str,
+    ) -> Result<(), ::wasmi::Error>
+    where
+        T: Send + 'static,
+        F: crate::HostFunction<T, Args = Self>;
+}
+
+macro_rules! args {
+    ($($param:ident)*) => {
+        #[allow(non_snake_case, reason = "one letter is a type and the value of that type")]
+        impl<$($param: Scalar),*> Args for ($($param,)*) {
+            const TYPES: &'static [ValType] = &[$($param::TYPE),*];
+
+            #[cfg(feature = "wasmtime")]
+            fn define_wasmtime<T, F>(
+                linker: &mut ::wasmtime::Linker<crate::wasmtime::Cell<T>>,
+                module: &'static str,
+            ) -> ::wasmtime::Result<()>
+            where
+                T: Send + 'static,
+                F: crate::HostFunction<T, Args = Self>,
+            {
+                use crate::wasmtime::{Cell, Guest, raise};
+                let shim = |caller: ::wasmtime::Caller<'_, Cell<T>> $(, $param: $param)*| {
+                    guard(|| F::call(&mut Guest(caller), ($($param,)*))).map_err(raise)
+                };
+                linker.func_wrap(module, F::NAME, shim).map(drop)
+            }
+
+            #[cfg(feature = "wasmi")]
+            fn define_wasmi<T, F>(
+                linker: &mut ::wasmi::Linker<crate::wasmi::Cell<T>>,
+                module: &'static str,
+            ) -> Result<(), ::wasmi::Error>
+            where
+                T: Send + 'static,
+                F: crate::HostFunction<T, Args = Self>,
+            {
+                use crate::wasmi::{Cell, Guest, raise};
+                let shim = |caller: ::wasmi::Caller<'_, Cell<T>> $(, $param: $param)*| {
+                    let result = guard(|| F::call(&mut Guest(caller), ($($param,)*)));
+                    <F::Ret as Ret>::wasmi(result.map_err(raise))
+                };
+                linker.func_wrap(module, F::NAME, shim).map(drop).map_err(::wasmi::Error::from)
+            }
+        }
+    };
+}
+
+args!();
+args!(A);
+args!(A B);
+args!(A B C);
+args!(A B C D);
+args!(A B C D E);
+args!(A B C D E G);
+args!(A B C D E G H);
+args!(A B C D E G H I);
+args!(A B C D E G H I J);
+args!(A B C D E G H I J K);
+args!(A B C D E G H I J K L);
+args!(A B C D E G H I J K L M);
+args!(A B C D E G H I J K L M N);

@@ -1,0 +1,219 @@
+//! Imports and exports in words of no engine, and the one check of a module's imports.
+
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+use std::collections::HashMap;
+use std::fmt;
+
+/// The type of one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValType {
+    I32,
+    I64,
+    F32,
+    F64,
+    V128,
+    FuncRef,
+    ExternRef,
+    /// A reference type that no host function of ours can take.
+    OtherRef,
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::V128 => "v128",
+            Self::FuncRef => "funcref",
+            Self::ExternRef => "externref",
+            Self::OtherRef => "ref",
+        })
+    }
+}
+
+/// The type of a function, written `(i32, i32) -> i32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FuncType {
+    pub params: Vec<ValType>,
+    pub results: Vec<ValType>,
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_list(f, &self.params)?;
+        f.write_str(" -> ")?;
+        match self.results.as_slice() {
+            [one] => write!(f, "{one}"),
+            results => write_list(f, results),
+        }
+    }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, types: &[ValType]) -> fmt::Result {
+    f.write_str("(")?;
+    for (i, ty) in types.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        write!(f, "{comma}{ty}")?;
+    }
+    f.write_str(")")
+}
+
+/// What a module imports or exports under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternType {
+    Func(FuncType),
+    Memory,
+    Table,
+    Global,
+    Tag,
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func(ty) => ty.fmt(f),
+            Self::Memory => f.write_str("memory"),
+            Self::Table => f.write_str("table"),
+            Self::Global => f.write_str("global"),
+            Self::Tag => f.write_str("tag"),
+        }
+    }
+}
+
+/// Something that a module asks of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    pub module: String,
+    pub name: String,
+    pub ty: ExternType,
+}
+
+/// Something that a module offers to the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    pub name: String,
+    pub ty: ExternType,
+}
+
+/// An import that cannot be satisfied. Its text is a line of the error log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportError {
+    import: Import,
+    /// The type that the host has under that name.
+    should_be: Option<FuncType>,
+}
+
+impl ImportError {
+    /// The import as the module has it.
+    pub fn import(&self) -> &Import {
+        &self.import
+    }
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Import { module, name, ty } = &self.import;
+        write!(f, "failed importing \"{module}.{name}\": ")?;
+        match (ty, &self.should_be) {
+            (ty, Some(should_be)) => write!(f, "incompatible type {ty}, should be {should_be}"),
+            (ExternType::Func(_), None) => f.write_str("missing host function"),
+            (kind, None) => write!(f, "missing host {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+/// The functions of a linker, by module and field name. `D` is how one of them is given to an engine.
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+pub(crate) struct Functions<D>(HashMap<&'static str, HashMap<&'static str, Function<D>>>);
+
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+struct Function<D> {
+    params: &'static [ValType],
+    results: &'static [ValType],
+    give: D,
+}
+
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+impl<D: Copy> Functions<D> {
+    pub(crate) fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// Adds `F`, or puts it in the place of what had that name.
+    pub(crate) fn define<T, F: crate::HostFunction<T>>(&mut self, module: &'static str, give: D) {
+        use crate::{Args, Ret};
+        let function = Function { params: F::Args::TYPES, results: F::Ret::TYPES, give };
+        self.0.entry(module).or_default().insert(F::NAME, function);
+    }
+
+    /// The functions that satisfy `imports`, each once, with the module name it goes by; or every import that
+    /// cannot be satisfied.
+    pub(crate) fn resolve(
+        &self,
+        imports: Vec<Import>,
+    ) -> Result<Vec<(&'static str, D)>, Vec<ImportError>> {
+        // A module may import one function twice; an engine's linker takes each name once.
+        let mut wanted = HashMap::new();
+        let mut errors = Vec::new();
+        for import in imports {
+            match self.find(&import) {
+                Ok((module, name, give)) => _ = wanted.insert((module, name), give),
+                Err(should_be) => errors.push(ImportError { import, should_be }),
+            }
+        }
+        if errors.is_empty() {
+            Ok(wanted.into_iter().map(|((module, _), give)| (module, give)).collect())
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// The function that satisfies the import; failing that, the type it should have had, if its name is known.
+    fn find(&self, import: &Import) -> Result<(&'static str, &'static str, D), Option<FuncType>> {
+        let (module, names) = self.0.get_key_value(import.module.as_str()).ok_or(None)?;
+        let (name, host) = names.get_key_value(import.name.as_str()).ok_or(None)?;
+        match &import.ty {
+            ExternType::Func(ty) if ty.params == host.params && ty.results == host.results => {
+                Ok((module, name, host.give))
+            }
+            _ => {
+                Err(Some(FuncType { params: host.params.to_vec(), results: host.results.to_vec() }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(ty: ExternType, should_be: Option<FuncType>) -> String {
+        let import = Import { module: "env".into(), name: "f".into(), ty };
+        ImportError { import, should_be }.to_string()
+    }
+
+    fn func(params: &[ValType], results: &[ValType]) -> FuncType {
+        FuncType { params: params.to_vec(), results: results.to_vec() }
+    }
+
+    #[test]
+    fn errors_are_lines_of_the_log() {
+        let found = ExternType::Func(func(&[ValType::I32], &[]));
+        assert_eq!(
+            error(found.clone(), None),
+            r#"failed importing "env.f": missing host function"#
+        );
+        assert_eq!(
+            error(found, Some(func(&[ValType::I32, ValType::I64], &[ValType::F32]))),
+            r#"failed importing "env.f": incompatible type (i32) -> (), should be (i32, i64) -> f32"#
+        );
+        assert_eq!(
+            error(ExternType::Memory, None),
+            r#"failed importing "env.f": missing host memory"#
+        );
+    }
+}
