@@ -100,6 +100,20 @@ pub enum Callback {
     ResponseTrailers { count: u32 },
 }
 
+impl Callback {
+    /// Which of the optional callbacks it is.
+    pub fn kind(self) -> Callbacks {
+        match self {
+            Self::RequestHeaders { .. } => Callbacks::REQUEST_HEADERS,
+            Self::RequestBody { .. } => Callbacks::REQUEST_BODY,
+            Self::RequestTrailers { .. } => Callbacks::REQUEST_TRAILERS,
+            Self::ResponseHeaders { .. } => Callbacks::RESPONSE_HEADERS,
+            Self::ResponseBody { .. } => Callbacks::RESPONSE_BODY,
+            Self::ResponseTrailers { .. } => Callbacks::RESPONSE_TRAILERS,
+        }
+    }
+}
+
 /// A module compiled and linked against the Proxy-Wasm host, for one engine. Made in the master, shared by workers.
 pub trait Program<H: Host>: Send + Sync {
     fn engine(&self) -> &'static str;
@@ -137,7 +151,7 @@ pub trait Vm<H: Host> {
     fn tick(&mut self, root: u32, limit: Option<Duration>) -> Result<(), VmError>;
 
     /// The handles of all streams that hold a created context here.
-    fn streams(&self) -> Vec<H::Stream>;
+    fn streams(&mut self) -> Vec<H::Stream>;
 
     /// False once it has trapped.
     fn alive(&self) -> bool;

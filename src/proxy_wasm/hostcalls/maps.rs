@@ -1,0 +1,120 @@
+//! Header maps (spec v0.2.1, "HTTP fields").
+//!
+//! A map that the effective context does not have at all, and any map of a stream that is gone, is a bad argument;
+//! read as a whole it is empty, since SDKs take no other answer there.
+
+use super::{Out, hostcalls};
+use crate::proxy_wasm::abi::{MapType, Status, Version};
+use crate::proxy_wasm::host::{Host, Stream};
+use crate::proxy_wasm::memory;
+use crate::proxy_wasm::pairs::{Pairs, Size, Writer};
+use crate::proxy_wasm::state::State;
+
+fn map_type(map: u32) -> Result<MapType, Status> {
+    MapType::from_abi(map).ok_or(Status::BadArgument)
+}
+
+/// The stream whose maps are meant.
+fn stream<H: Host>(state: &State<H>) -> Result<H::Stream, Status> {
+    state.stream().ok_or(Status::BadArgument)
+}
+
+/// [`Status::NotFound`] is what a stream that is gone answers, and none of these functions may.
+fn known(result: Result<(), Status>) -> Result<(), Status> {
+    result.map_err(|status| if status == Status::NotFound { Status::BadArgument } else { status })
+}
+
+fn size_of<H: Host>(state: &State<H>, map: MapType) -> Result<Size, Status> {
+    let mut size = Size::default();
+    known(stream(state)?.for_each_pair(map, |name, value| size.add(name, value)))?;
+    Ok(size)
+}
+
+hostcalls! {
+    /// The bytes that the whole map takes on the wire.
+    V0_1_0 fn proxy_get_header_map_size(caller, map: u32, return_size: u32) Status {
+        let (memory, state) = caller.split();
+        memory::check(memory, return_size, 4)?;
+        let size = size_of(state, map_type(map)?)?;
+        let size = u32::try_from(size.bytes()).map_err(|_| Status::InternalFailure)?;
+        Ok(memory::write_u32(memory, return_size, size)?)
+    };
+
+    /// The whole map, names in lower case.
+    V0_1_0 fn proxy_get_header_map_pairs(caller, map: u32, return_data: u32, return_size: u32) Status {
+        let (memory, state) = caller.split();
+        let map = map_type(map)?;
+        let out = Out::new(memory, return_data, return_size)?;
+        let size = match size_of(state, map) {
+            Err(Status::BadArgument) => Size::default(),
+            size => size?,
+        };
+        let stream = state.stream();
+        out.give(caller, size.bytes(), |room, _| {
+            let mut writer = Writer::new(room, size).ok_or(Status::InternalFailure)?;
+            if let Some(stream) = stream {
+                stream.for_each_pair(map, |name, value| writer.push(name, value))?;
+            }
+            if writer.finish() { Ok(()) } else { Err(Status::InternalFailure.into()) }
+        })
+    };
+
+    /// Replaces the map; pseudo headers that are not named stay. A malformed one changes nothing.
+    V0_1_0 fn proxy_set_header_map_pairs(caller, map: u32, data: u32, size: u32) Status {
+        let (memory, state) = caller.split();
+        let map = map_type(map)?;
+        let pairs = Pairs::parse(memory::bytes(memory, data, size)?).map_err(|_| Status::ParseFailure)?;
+        Ok(known(stream(state)?.set_pairs(map, &pairs))?)
+    };
+
+    /// The first value of a name. One that is not there is empty in ABI 0.1.0, and not found in later ones.
+    V0_1_0 fn proxy_get_header_map_value(
+        caller, map: u32, key_data: u32, key_size: u32, return_data: u32, return_size: u32
+    ) Status {
+        let (memory, state) = caller.split();
+        let map = map_type(map)?;
+        let out = Out::new(memory, return_data, return_size)?;
+        let name = memory::bytes(memory, key_data, key_size)?;
+        let stream = stream(state)?;
+        let mut value = state.take_scratch();
+        match stream.pair(map, name, |found| value.extend_from_slice(found)) {
+            Ok(()) => {}
+            Err(Status::NotFound) if state.version == Version::V0_1_0 => {}
+            Err(status) => {
+                state.give_scratch(value);
+                return Err(status.into());
+            }
+        }
+        out.give_scratch(caller, value)
+    };
+
+    /// Adds a pair after those that are there.
+    V0_1_0 fn proxy_add_header_map_value(
+        caller, map: u32, key_data: u32, key_size: u32, value_data: u32, value_size: u32
+    ) Status {
+        let (memory, state) = caller.split();
+        let map = map_type(map)?;
+        let name = memory::bytes(memory, key_data, key_size)?;
+        let value = memory::bytes(memory, value_data, value_size)?;
+        Ok(known(stream(state)?.add_pair(map, name, value))?)
+    };
+
+    /// Leaves exactly one pair of the name.
+    V0_1_0 fn proxy_replace_header_map_value(
+        caller, map: u32, key_data: u32, key_size: u32, value_data: u32, value_size: u32
+    ) Status {
+        let (memory, state) = caller.split();
+        let map = map_type(map)?;
+        let name = memory::bytes(memory, key_data, key_size)?;
+        let value = memory::bytes(memory, value_data, value_size)?;
+        Ok(known(stream(state)?.replace_pair(map, name, value))?)
+    };
+
+    /// Removes all pairs of the name.
+    V0_1_0 fn proxy_remove_header_map_value(caller, map: u32, key_data: u32, key_size: u32) Status {
+        let (memory, state) = caller.split();
+        let map = map_type(map)?;
+        let name = memory::bytes(memory, key_data, key_size)?;
+        Ok(known(stream(state)?.remove_pair(map, name))?)
+    };
+}
