@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # build-guests.sh DIR OUT [CRATE...]: build the Rust filters of the workspace DIR for wasm32-wasip1 and put the .wasm
-# files into OUT. One target folder for all workspaces (target/guests), so that the standard library is built once.
+# files into OUT. One target folder for all workspaces (target/wasm), so that the standard library is built once.
 #
 # Two ways, whichever is there: the rustup target; or Debian's rustc-web with its sources of the standard library, which
 # needs no network but crates.io (scripts/deps.sh guests installs it). Exit code 3: neither is there.
@@ -16,7 +16,7 @@ shift 2
 crates=()
 for crate in "$@"; do crates+=(-p "$crate"); done
 
-export CARGO_TARGET_DIR=${WASMX_GUEST_TARGET_DIR:-$top/target/guests}
+export CARGO_TARGET_DIR=${WASMX_GUEST_TARGET_DIR:-$top/target/wasm}
 target=wasm32-wasip1
 args=(build --release --target "$target" --manifest-path "$dir/Cargo.toml")
 [ ! -f "$dir/Cargo.lock" ] || args+=(--locked)

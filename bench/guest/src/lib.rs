@@ -1,0 +1,91 @@
+//! What `make bench` measures: the work that the configuration names, for each request.
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType, LogLevel};
+use std::hint::black_box;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Warn);
+    proxy_wasm::set_root_context(|_| Box::new(Root { work: Work::Empty }));
+}}
+
+#[derive(Clone, Copy)]
+enum Work {
+    /// The SDK's own cost and that of the callbacks.
+    Empty,
+    /// One header set on the response.
+    SetHeader,
+    /// All request headers fetched.
+    AllHeaders,
+    /// 20 times add, get and remove a request header.
+    HeaderCalls,
+    /// The response body read, chunk by chunk.
+    ReadBody,
+}
+
+struct Root {
+    work: Work,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        self.work = match self.get_plugin_configuration().unwrap_or_default().as_slice() {
+            b"empty" => Work::Empty,
+            b"set-header" => Work::SetHeader,
+            b"all-headers" => Work::AllHeaders,
+            b"header-calls" => Work::HeaderCalls,
+            b"read-body" => Work::ReadBody,
+            _ => return false,
+        };
+        true
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Filter { work: self.work }))
+    }
+}
+
+struct Filter {
+    work: Work,
+}
+
+impl Context for Filter {}
+
+impl HttpContext for Filter {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        match self.work {
+            Work::AllHeaders => {
+                black_box(self.get_http_request_headers());
+            }
+            Work::HeaderCalls => {
+                for _ in 0..20 {
+                    self.add_http_request_header("x-bench", "1");
+                    black_box(self.get_http_request_header("x-bench"));
+                    self.set_http_request_header("x-bench", None);
+                }
+            }
+            Work::Empty | Work::SetHeader | Work::ReadBody => {}
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Work::SetHeader = self.work {
+            self.set_http_response_header("x-bench", Some("1"));
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, body_size: usize, _: bool) -> Action {
+        if let Work::ReadBody = self.work {
+            black_box(self.get_http_response_body(0, body_size));
+        }
+        Action::Continue
+    }
+}

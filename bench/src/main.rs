@@ -1,0 +1,64 @@
+//! What WasmX costs: throughput of one pinned worker beside the same nginx without a filter, start-up, memory, reload.
+//!
+//! Everything is measured in one run, on one nginx, in interleaved rounds, and told as the median of the rounds' ratios: on a
+//! machine that others use too, ratios of neighbours in time say more than seconds.
+
+mod client;
+mod load;
+mod nginx;
+mod report;
+mod startup;
+mod variants;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What the environment may change: `make bench ROUNDS=1 SECONDS_EACH=1` is a quick look.
+pub struct Options {
+    /// The repository's folder.
+    pub top: PathBuf,
+    pub engines: Vec<String>,
+    pub rounds: usize,
+    /// How long wrk runs for each variant and round.
+    pub seconds: u32,
+    pub connections: u32,
+    /// A variant to run under `perf` instead of measuring, as `wasmtime/empty`.
+    pub perf: Option<String>,
+}
+
+impl Options {
+    fn from_environment() -> Result<Self> {
+        let var = |name: &str, default: &str| match std::env::var(name) {
+            Ok(value) if !value.is_empty() => value,
+            _ => default.to_owned(),
+        };
+        let top = std::env::current_dir()?;
+        Ok(Self {
+            top,
+            engines: var("ENGINES", "wasmtime,wasmi").split(',').map(str::to_owned).collect(),
+            rounds: var("ROUNDS", "5").parse()?,
+            seconds: var("SECONDS_EACH", "2").parse()?,
+            connections: var("CONNECTIONS", "32").parse()?,
+            perf: Some(var("PERF", "")).filter(|variant| !variant.is_empty()),
+        })
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.top.join("target/bench")
+    }
+}
+
+fn main() -> Result<()> {
+    let options = Options::from_environment()?;
+    std::fs::create_dir_all(options.out())?;
+    if let Some(variant) = &options.perf {
+        return load::profile(&options, variant);
+    }
+    let throughput = load::measure(&options)?;
+    report::print_throughput(&throughput);
+    let startup = startup::measure(&options)?;
+    report::print_startup(&startup);
+    report::write(&options, &throughput, &startup)
+}

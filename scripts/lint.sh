@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# lint.sh: formatting, clippy with -D warnings on every feature set, cargo-deny, and the rules of the house that no tool
+# knows. Everything is checked before it fails.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$top"
+
+failures=()
+check() { step "$@" || failures+=("$1"); }
+
+sources() { git ls-files -co --exclude-standard -- "$@" | while read -r file; do [ ! -f "$file" ] || echo "$file"; done; }
+
+format() {
+    local manifest rc=0
+    cargo fmt --all --check || rc=1
+    for manifest in $(sources '*Cargo.toml' | grep -v '^Cargo.toml$'); do
+        ! grep -q '^\[workspace\]' "$manifest" || cargo fmt --all --check --manifest-path "$manifest" || rc=1
+    done
+    return $rc
+}
+
+# clippy FLAGS...: with --release, so that build scripts and macros are those of the build.
+clippy() {
+    cargo clippy --release --all-targets "$@" -- -D warnings -D clippy::undocumented_unsafe_blocks
+}
+
+deny() {
+    local cargo_deny=cargo-deny version=0.20.2
+    if ! have cargo-deny; then
+        cargo_deny=$top/target/tools/bin/cargo-deny
+        [ -x "$cargo_deny" ] || step "building cargo-deny" "2 to 3 min, once" \
+            cargo install --quiet --locked --version $version --root "$top/target/tools" --target-dir "$top/target/tools/build" cargo-deny
+        rm -rf "$top/target/tools/build"
+    fi
+    # Not the advisories: their list is on a server that a build machine may not reach (see deny.toml).
+    "$cargo_deny" --all-features check --hide-inclusion-graph licenses bans sources
+}
+
+file_sizes() {
+    sources '*.rs' '*.c' '*.h' '*.sh' | xargs wc -l | awk '$1 > 600 && $2 != "total" { print $2 ": " $1 " lines, more than 600"; bad = 1 } END { exit bad }'
+}
+
+# `unsafe` lives in ngx/ and engines/; elsewhere only as an attribute of a symbol nginx looks for.
+unsafe_places() {
+    ! sources '*.rs' | grep -vE '^(ngx|engines)/' | xargs grep -nE '\bunsafe\b' | grep -vE ':[0-9]+:\s*//|(forbid|deny)\(unsafe_code\)|unsafe\(no_mangle\)'
+}
+
+# Each room is defined by what it must not know.
+rooms() {
+    local rc=0
+    ! sources 'engines/*.rs' | xargs grep -nwiE 'ngx|nginx' | grep -vE ':[0-9]+:\s*//' || rc=1
+    ! sources 'ngx/*.rs' | xargs grep -nwE 'wasmtime|wasmi|wasmer|engines' | grep -vE ':[0-9]+:\s*//' || rc=1
+    ! sources 'src/proxy_wasm/*.rs' 'src/proxy_wasm.rs' 'src/wasi.rs' 'src/wasi/*.rs' | xargs grep -nE '\bngx::|\b(wasmtime|wasmi|wasmer)::' | grep -vE ':[0-9]+:\s*//' || rc=1
+    return $rc
+}
+
+check "formatting" "seconds" format
+check "files of at most 600 lines" "seconds" file_sizes
+check "unsafe only in ngx/ and engines/" "seconds" unsafe_places
+check "rooms that do not know each other" "seconds" rooms
+check "clippy: no nginx, no engine" "a minute" clippy --no-default-features
+check "clippy: no nginx, both engines" "3 min the first time" clippy --no-default-features --features wasmtime,wasmi
+check "clippy: nginx, wasmtime" "a minute" clippy --no-default-features --features nginx,wasmtime
+check "clippy: nginx, wasmi" "a minute" clippy --no-default-features --features nginx,wasmi
+check "clippy: nginx, both engines, and all other crates" "a minute" clippy --workspace --features nginx,wasmtime,wasmi
+check "licences, bans and sources of dependencies" "seconds, 3 min the first time" deny
+
+if [ ${#failures[@]} -gt 0 ]; then
+    for failure in "${failures[@]}"; do note "FAILED: $failure"; done
+    exit 1
+fi
+say "lint: all good"
