@@ -9,22 +9,22 @@ use crate::guard::guard;
 
 /// Each name is an engine's own bound, or nothing when that engine is not compiled in.
 mod bound {
+    #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
     pub trait Nothing {}
+    #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
     impl<T: ?Sized> Nothing for T {}
 
     #[cfg(not(feature = "wasmi"))]
     pub use self::{Nothing as WasmiArgs, Nothing as WasmiRet, Nothing as WasmiScalar};
     #[cfg(not(feature = "wasmtime"))]
     pub use self::{
-        Nothing as WasmtimeArgs, Nothing as WasmtimeRet, Nothing as WasmtimeResults,
-        Nothing as WasmtimeScalar,
+        Nothing as WasmtimeArgs, Nothing as WasmtimeRet, Nothing as WasmtimeResults, Nothing as WasmtimeScalar,
     };
     #[cfg(feature = "wasmi")]
     pub use ::wasmi::{WasmParams as WasmiArgs, WasmResults as WasmiRet, WasmTy as WasmiScalar};
     #[cfg(feature = "wasmtime")]
     pub use ::wasmtime::{
-        WasmParams as WasmtimeArgs, WasmResults as WasmtimeResults, WasmRet as WasmtimeRet,
-        WasmTy as WasmtimeScalar,
+        WasmParams as WasmtimeArgs, WasmResults as WasmtimeResults, WasmRet as WasmtimeRet, WasmTy as WasmtimeScalar,
     };
 }
 
@@ -35,9 +35,7 @@ pub trait Scalar: Copy + Send + Sync + 'static + bound::WasmtimeScalar + bound::
 }
 
 /// What a function gives back: nothing, or one scalar.
-pub trait Ret:
-    Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeRet + bound::WasmiRet
-{
+pub trait Ret: Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeRet + bound::WasmiRet {
     /// The result types, for checks that name no engine.
     const TYPES: &'static [ValType];
 

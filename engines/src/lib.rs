@@ -12,6 +12,10 @@
 mod args;
 mod config;
 #[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+mod flag;
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+mod functions;
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
 mod guard;
 mod link;
 mod trap;

@@ -1,7 +1,5 @@
-//! Imports and exports in words of no engine, and the one check of a module's imports.
+//! Imports and exports in words of no engine.
 
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
-use std::collections::HashMap;
 use std::fmt;
 
 /// The type of one value.
@@ -100,9 +98,9 @@ pub struct Export {
 /// An import that cannot be satisfied. Its text is a line of the error log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportError {
-    import: Import,
+    pub(crate) import: Import,
     /// The type that the host has under that name.
-    should_be: Option<FuncType>,
+    pub(crate) should_be: Option<FuncType>,
 }
 
 impl ImportError {
@@ -126,67 +124,6 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// The functions of a linker, by module and field name. `D` is how one of them is given to an engine.
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
-pub(crate) struct Functions<D>(HashMap<&'static str, HashMap<&'static str, Function<D>>>);
-
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
-struct Function<D> {
-    params: &'static [ValType],
-    results: &'static [ValType],
-    give: D,
-}
-
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
-impl<D: Copy> Functions<D> {
-    pub(crate) fn new() -> Self {
-        Self(HashMap::new())
-    }
-
-    /// Adds `F`, or puts it in the place of what had that name.
-    pub(crate) fn define<T, F: crate::HostFunction<T>>(&mut self, module: &'static str, give: D) {
-        use crate::{Args, Ret};
-        let function = Function { params: F::Args::TYPES, results: F::Ret::TYPES, give };
-        self.0.entry(module).or_default().insert(F::NAME, function);
-    }
-
-    /// The functions that satisfy `imports`, each once, with the module name it goes by; or every import that
-    /// cannot be satisfied.
-    pub(crate) fn resolve(
-        &self,
-        imports: Vec<Import>,
-    ) -> Result<Vec<(&'static str, D)>, Vec<ImportError>> {
-        // A module may import one function twice; an engine's linker takes each name once.
-        let mut wanted = HashMap::new();
-        let mut errors = Vec::new();
-        for import in imports {
-            match self.find(&import) {
-                Ok((module, name, give)) => _ = wanted.insert((module, name), give),
-                Err(should_be) => errors.push(ImportError { import, should_be }),
-            }
-        }
-        if errors.is_empty() {
-            Ok(wanted.into_iter().map(|((module, _), give)| (module, give)).collect())
-        } else {
-            Err(errors)
-        }
-    }
-
-    /// The function that satisfies the import; failing that, the type it should have had, if its name is known.
-    fn find(&self, import: &Import) -> Result<(&'static str, &'static str, D), Option<FuncType>> {
-        let (module, names) = self.0.get_key_value(import.module.as_str()).ok_or(None)?;
-        let (name, host) = names.get_key_value(import.name.as_str()).ok_or(None)?;
-        match &import.ty {
-            ExternType::Func(ty) if ty.params == host.params && ty.results == host.results => {
-                Ok((module, name, host.give))
-            }
-            _ => {
-                Err(Some(FuncType { params: host.params.to_vec(), results: host.results.to_vec() }))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,17 +140,11 @@ mod tests {
     #[test]
     fn errors_are_lines_of_the_log() {
         let found = ExternType::Func(func(&[ValType::I32], &[]));
-        assert_eq!(
-            error(found.clone(), None),
-            r#"failed importing "env.f": missing host function"#
-        );
+        assert_eq!(error(found.clone(), None), r#"failed importing "env.f": missing host function"#);
         assert_eq!(
             error(found, Some(func(&[ValType::I32, ValType::I64], &[ValType::F32]))),
             r#"failed importing "env.f": incompatible type (i32) -> (), should be (i32, i64) -> f32"#
         );
-        assert_eq!(
-            error(ExternType::Memory, None),
-            r#"failed importing "env.f": missing host memory"#
-        );
+        assert_eq!(error(ExternType::Memory, None), r#"failed importing "env.f": missing host memory"#);
     }
 }

@@ -1,6 +1,6 @@
 //! How a call ends that does not return.
 
-use std::{any::Any, borrow::Cow, fmt};
+use std::{borrow::Cow, fmt};
 
 /// Why a call did not return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub enum TrapKind {
 }
 
 /// The end of a call that did not return. One pointer wide, so that a `Result<u32, Trap>` is two registers.
+#[derive(Clone)]
 pub struct Trap(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: TrapKind,
     message: Cow<'static, str>,
@@ -51,7 +53,17 @@ impl Trap {
     }
 
     #[cold]
-    pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
+    fn new(kind: TrapKind, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self(Box::new(Inner { kind, message, backtrace: None }))
+    }
+}
+
+/// What the engines make traps of.
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+impl Trap {
+    #[cold]
+    pub(crate) fn panic(payload: Box<dyn std::any::Any + Send>) -> Self {
         let text = payload
             .downcast_ref::<&str>()
             .copied()
@@ -63,16 +75,6 @@ impl Trap {
         trap
     }
 
-    #[cold]
-    fn new(kind: TrapKind, message: impl Into<Cow<'static, str>>) -> Self {
-        let message = message.into();
-        Self(Box::new(Inner { kind, message, backtrace: None }))
-    }
-}
-
-/// What the engines make traps of.
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
-impl Trap {
     /// `reason` is an engine's message about the guest.
     #[cold]
     pub(crate) fn guest(reason: impl fmt::Display) -> Self {

@@ -19,8 +19,8 @@ use anyhow::Context as _;
 pub(crate) use self::convert::raise;
 use self::convert::{neutral, reason, trap};
 use crate::{
-    Args, Caller, Config, Export, FlagEffect, FlagError, HostFunction, Import, ImportError, Ret,
-    Ticker, Trap, WasmEngine, Wiring, link::Functions,
+    Args, Caller, Config, Export, FlagEffect, FlagError, HostFunction, Import, ImportError, Ret, Ticker, Trap,
+    WasmEngine, Wiring, functions::Functions,
 };
 
 /// The most elements that one table may hold: the biggest guests seen have some ten thousand.
@@ -150,13 +150,10 @@ impl<T: Send + 'static> Plan<T> {
     }
 
     fn store(&self, engine: &w::Engine, data: T, ticks: u64) -> w::Store<Cell<T>> {
-        let limits = w::StoreLimitsBuilder::new()
-            .memory_size(self.shared.memory_limit)
-            .table_elements(TABLE_LIMIT)
-            .build();
+        let limits =
+            w::StoreLimitsBuilder::new().memory_size(self.shared.memory_limit).table_elements(TABLE_LIMIT).build();
         let wiring = self.wiring;
-        let cell =
-            Cell { data, memory: None, alloc: None, wiring, wired: false, dead: false, limits };
+        let cell = Cell { data, memory: None, alloc: None, wiring, wired: false, dead: false, limits };
         let mut store = w::Store::new(engine, cell);
         store.limiter(|cell| &mut cell.limits);
         store.set_epoch_deadline(ticks);
@@ -455,9 +452,7 @@ impl WasmEngine for Wasmtime {
 impl Module {
     fn new(main: w::Module) -> anyhow::Result<Self> {
         // The image of the initial memory is made here, in the master, and then shared by all workers.
-        main.initialize_copy_on_write_image()
-            .map_err(reason)
-            .context("cannot prepare the initial memory")?;
+        main.initialize_copy_on_write_image().map_err(reason).context("cannot prepare the initial memory")?;
         Ok(Self(Arc::new(Compiled { main, spare: OnceLock::new() })))
     }
 }

@@ -43,7 +43,7 @@ fn render(backtrace: &w::WasmBacktrace) -> Option<String> {
         // Writing to a string cannot fail.
         let _ = write!(text, "{number:>5}: {offset:#8x} - {module}!");
         let _ = match symbol.and_then(w::FrameSymbol::name).or(frame.func_name()) {
-            Some(name) => write!(text, "{}", demangled(name)),
+            Some(name) => write!(text, "{name}"),
             None => write!(text, "<wasm function {}>", frame.func_index()),
         };
         if let Some((file, line)) = symbol.and_then(|it| Some((it.file()?, it.line()?))) {
@@ -53,21 +53,14 @@ fn render(backtrace: &w::WasmBacktrace) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn demangled(name: &str) -> &str {
-    name
-}
-
 /// wasmtime's reason, with all it has to say on one line.
 pub(super) fn reason(error: w::Error) -> anyhow::Error {
     anyhow::Error::msg(format!("{error:#}"))
 }
 
 pub(super) fn imports(module: &w::Module) -> Vec<Import> {
-    let neutral = |it: w::ImportType<'_>| Import {
-        module: it.module().into(),
-        name: it.name().into(),
-        ty: neutral(&it.ty()),
-    };
+    let neutral =
+        |it: w::ImportType<'_>| Import { module: it.module().into(), name: it.name().into(), ty: neutral(&it.ty()) };
     module.imports().map(neutral).collect()
 }
 

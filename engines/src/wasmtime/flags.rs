@@ -4,7 +4,7 @@ use ::wasmtime as w;
 use anyhow::{Context as _, ensure};
 
 use super::{TABLE_LIMIT, Wasmtime, convert::reason};
-use crate::{Config, FlagEffect, FlagError, WasmEngine as _, config::Flag};
+use crate::{Config, FlagEffect, FlagError, WasmEngine as _, flag::Flag};
 
 /// A page of linear memory.
 const PAGE: u64 = 64 << 10;
@@ -24,17 +24,23 @@ pub(super) struct Settings {
 
 static FLAGS: &[(&str, Flag<Settings>)] = &[
     ("debug_info", Flag::Switch(|it, on| _ = it.config.debug_info(on))),
-    ("consume_fuel", Flag::Switch(|it, on| {
-        it.config.consume_fuel(on);
-        it.fuel = on;
-    })),
+    (
+        "consume_fuel",
+        Flag::Switch(|it, on| {
+            it.config.consume_fuel(on);
+            it.fuel = on;
+        }),
+    ),
     // Time limits need it.
     ("epoch_interruption", Flag::Fixed(true)),
-    ("max_wasm_stack", Flag::Size(|it, size| {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        // wasmtime wants the stack of asynchronous calls, of which there are none, to be no smaller.
-        it.config.max_wasm_stack(size).async_stack_size(size.max(2 << 20));
-    })),
+    (
+        "max_wasm_stack",
+        Flag::Size(|it, size| {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            // wasmtime wants the stack of asynchronous calls, of which there are none, to be no smaller.
+            it.config.max_wasm_stack(size).async_stack_size(size.max(2 << 20));
+        }),
+    ),
     ("wasm_threads", Flag::Switch(|it, on| _ = it.config.wasm_threads(on).shared_memory(on))),
     ("wasm_reference_types", Flag::Switch(|it, on| _ = it.config.wasm_reference_types(on))),
     ("wasm_relaxed_simd", Flag::Switch(|it, on| _ = it.config.wasm_relaxed_simd(on))),
@@ -43,32 +49,47 @@ static FLAGS: &[(&str, Flag<Settings>)] = &[
     ("wasm_multi_value", Flag::Switch(|it, on| _ = it.config.wasm_multi_value(on))),
     ("wasm_multi_memory", Flag::Switch(|it, on| _ = it.config.wasm_multi_memory(on))),
     ("wasm_memory64", Flag::Switch(|it, on| _ = it.config.wasm_memory64(on))),
-    ("strategy", Flag::Word(|it, word| Some(it.strategy = strategy(word)?))),
+    (
+        "strategy",
+        Flag::Word(|it, word| {
+            it.strategy = strategy(word)?;
+            Some(())
+        }),
+    ),
     // No thread may be alive when nginx forks.
     ("parallel_compilation", Flag::Fixed(false)),
     ("cranelift_debug_verifier", Flag::Switch(|it, on| _ = it.config.cranelift_debug_verifier(on))),
-    ("cranelift_nan_canonicalization", Flag::Switch(|it, on| {
-        it.config.cranelift_nan_canonicalization(on);
-    })),
-    ("cranelift_opt_level", Flag::Word(|it, word| {
-        it.config.cranelift_opt_level(match word {
-            "none" => w::OptLevel::None,
-            "speed" => w::OptLevel::Speed,
-            "speed_and_size" => w::OptLevel::SpeedAndSize,
-            _ => return None,
-        });
-        Some(())
-    })),
-    ("profiler", Flag::Word(|it, word| {
-        it.config.profiler(match word {
-            "none" => w::ProfilingStrategy::None,
-            "jitdump" => w::ProfilingStrategy::JitDump,
-            "perfmap" => w::ProfilingStrategy::PerfMap,
-            "vtune" => w::ProfilingStrategy::VTune,
-            _ => return None,
-        });
-        Some(())
-    })),
+    (
+        "cranelift_nan_canonicalization",
+        Flag::Switch(|it, on| {
+            it.config.cranelift_nan_canonicalization(on);
+        }),
+    ),
+    (
+        "cranelift_opt_level",
+        Flag::Word(|it, word| {
+            it.config.cranelift_opt_level(match word {
+                "none" => w::OptLevel::None,
+                "speed" => w::OptLevel::Speed,
+                "speed_and_size" => w::OptLevel::SpeedAndSize,
+                _ => return None,
+            });
+            Some(())
+        }),
+    ),
+    (
+        "profiler",
+        Flag::Word(|it, word| {
+            it.config.profiler(match word {
+                "none" => w::ProfilingStrategy::None,
+                "jitdump" => w::ProfilingStrategy::JitDump,
+                "perfmap" => w::ProfilingStrategy::PerfMap,
+                "vtune" => w::ProfilingStrategy::VTune,
+                _ => return None,
+            });
+            Some(())
+        }),
+    ),
     ("static_memory_maximum_size", Flag::Size(|it, size| it.reservation = Some(size))),
     ("memory_reservation", Flag::Size(|it, size| it.reservation = Some(size))),
     ("static_memory_guard_size", Flag::Size(|it, size| _ = it.config.memory_guard_size(size))),

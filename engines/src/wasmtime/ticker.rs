@@ -38,10 +38,8 @@ impl Stop {
     /// Waits for a step; whether it is time to end.
     fn wait(&self, step: Duration) -> bool {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let (asked, _) = self
-            .changed
-            .wait_timeout_while(asked, step, |asked| !*asked)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (asked, _) =
+            self.changed.wait_timeout_while(asked, step, |asked| !*asked).unwrap_or_else(PoisonError::into_inner);
         *asked
     }
 }
