@@ -1,0 +1,69 @@
+//! Every test that loads a guest runs on every engine, under a name that carries it.
+
+use std::fmt;
+use std::io::Write;
+
+/// An engine that the module may have been built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Wasmtime,
+    Wasmi,
+}
+
+impl Engine {
+    /// Its name in nginx.conf and in log lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wasmtime => "wasmtime",
+            Self::Wasmi => "wasmi",
+        }
+    }
+
+    /// Whether the module under test has it: `WASMX_ENGINES`, a list with commas; all when it is not set.
+    pub fn is_listed(self) -> bool {
+        match std::env::var("WASMX_ENGINES") {
+            Ok(list) => list.split(',').any(|name| name.trim() == self.name()),
+            Err(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Runs a test on an engine, or says that it does not and why. Called by [`on_every_engine!`](crate::on_every_engine).
+pub fn on(engine: Engine, test: fn(Engine), name: &str) {
+    if engine.is_listed() {
+        test(engine);
+    } else {
+        // Straight to the descriptor: the test runner would keep what print! writes to itself.
+        let line = format!("SKIPPED {name}: {engine} is not in WASMX_ENGINES\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// Mounts each of these `fn name(engine: Engine)` as a test for each engine: `FILE::wasmtime::NAME`, and so on.
+///
+/// Once in a file, at its top, where it serves as the contents. A test that is not listed is dead code, which clippy
+/// refuses.
+#[macro_export]
+macro_rules! on_every_engine {
+    ($($name:ident),* $(,)?) => {
+        $crate::on_every_engine! { @mount wasmtime Wasmtime $($name)* }
+        $crate::on_every_engine! { @mount wasmi Wasmi $($name)* }
+    };
+    (@mount $module:ident $engine:ident $($name:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $name() {
+                    let name = concat!(module_path!(), "::", stringify!($name));
+                    $crate::on($crate::Engine::$engine, super::$name, name);
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,64 @@
+//! The filters of the tests: built from `t/guests` when something there changed, or written in a test as text.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::paths::{target, workspace};
+
+/// The file of a guest in `t/guests`: a Rust crate of that name, or `NAME.wat`.
+///
+/// # Panics
+/// When there is none, or when the Rust guests cannot be built.
+pub fn guest(name: &str) -> PathBuf {
+    let text = workspace().join("t/guests").join(format!("{name}.wat"));
+    if text.exists() {
+        return absolute(&text);
+    }
+    build();
+    let built = target().join("guests").join(format!("{name}.wasm"));
+    assert!(built.exists(), "there is no guest {name}: neither {} nor {}", text.display(), built.display());
+    absolute(&built)
+}
+
+/// A small filter in text form: all that the host asks of a filter, and `more`.
+///
+/// It has one page of memory, `malloc` gives `$heap` and moves it on, and `proxy_log` is imported as `$log`. What
+/// `more` imports must come first in it, as always in the text format.
+pub fn filter(more: &str) -> String {
+    format!(
+        r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  {more}
+  (memory (export "memory") 2)
+  (global $heap (mut i32) (i32.const 65536))
+  (func (export "malloc") (param i32) (result i32)
+    global.get $heap
+    global.get $heap local.get 0 i32.add global.set $heap)
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_context_create") (param i32 i32))
+)
+"#
+    )
+}
+
+/// Builds the Rust guests, once in a process; `build.sh` returns at once when nothing changed.
+fn build() {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let script = workspace().join("t/guests/build.sh");
+        let run = Command::new(&script).stdin(Stdio::null()).output();
+        match run {
+            Ok(run) if run.status.success() => Ok(()),
+            Ok(run) => Err(format!("{}: {}\n{}", script.display(), run.status, String::from_utf8_lossy(&run.stderr))),
+            Err(error) => Err(format!("{}: {error}", script.display())),
+        }
+    });
+    if let Err(why) = built {
+        panic!("the guests are not built: {why}");
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

@@ -1,0 +1,58 @@
+//! The process: nginx with listeners that the test opened.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The first descriptor of the listeners: out of the way of those that the runtime uses until `exec`.
+const FIRST: RawFd = 700;
+
+/// nginx with this prefix and these listeners, its output in `logs/`.
+///
+/// The listeners are bound to ports that the kernel chose, and nginx adopts them by their descriptors (its way to
+/// replace its binary on the fly): nobody guesses a port, and a request that comes too early waits in the backlog.
+pub(super) fn command(prefix: &Path, listeners: &[TcpListener], env: &[(String, String)]) -> Command {
+    let mut command = Command::new(crate::paths::nginx());
+    command.arg("-p").arg(prefix).arg("-c").arg("nginx.conf").arg("-e").arg("logs/error.log");
+    command.current_dir(prefix);
+    let numbers: String = (FIRST..).take(listeners.len()).map(|fd| format!("{fd};")).collect();
+    command.env("NGINX", numbers);
+    command.envs(env.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null()).stdout(file(prefix, "stdout")).stderr(file(prefix, "stderr"));
+    let given: Vec<RawFd> = listeners.iter().map(AsRawFd::as_raw_fd).collect();
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(move || {
+            for (number, fd) in (FIRST..).zip(&given) {
+                // The copy stays open over exec, as the original does not.
+                if libc::dup2(*fd, number) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            // nginx ends with the test, should that be killed.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    command
+}
+
+fn file(prefix: &Path, name: &str) -> Stdio {
+    let path = prefix.join("logs").join(name);
+    File::create(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
+}
+
+/// The children of a process.
+pub(super) fn children(of: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Sends a signal.
+pub(super) fn signal(pid: u32, signal: i32) {
+    // SAFETY: kill has no preconditions.
+    unsafe { libc::kill(pid.cast_signed(), signal) };
+}
