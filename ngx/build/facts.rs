@@ -52,7 +52,9 @@ pub fn read(nginx: &Nginx) -> Result<Facts> {
         number: number.parse()?,
         features,
         includes: includes.map(|dir| nginx.source.join(dir)).collect(),
-        defines: words(&makefile, "CFLAGS").filter(|word| word.starts_with("-D") && !word.contains("FORTIFY")).collect(),
+        defines: words(&makefile, "CFLAGS")
+            .filter(|word| word.starts_with("-D") && !word.contains("FORTIFY"))
+            .collect(),
     })
 }
 

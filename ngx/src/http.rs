@@ -2,8 +2,34 @@
 
 mod body;
 mod chain;
+pub(crate) mod conf;
+mod filter;
+pub(crate) mod handle;
 mod headers;
 mod headers_in;
 mod headers_out;
+mod output;
 mod path;
+mod peer;
+mod phase;
+mod request;
 mod response;
+mod variable;
+
+pub use self::{
+    body::{BodyError, BodyHandler, BodyRead},
+    chain::{Buf, Bufs, Chain},
+    conf::{HttpCell, HttpContext, HttpModule, Merge},
+    filter::{FilterCell, FilterContext, HttpFilter, next_body_filter, next_header_filter},
+    handle::{Handle, Hold},
+    headers::HeaderError,
+    headers_in::RequestHeaders,
+    headers_out::ResponseHeaders,
+    output::Output,
+    phase::{Phase, PhaseHandler},
+    request::Request,
+    variable::{VariableError, VariableIndex},
+};
+
+/// NGX_HTTP_CLOSE: the connection is closed without a response.
+pub const CLOSE: u16 = 444;
