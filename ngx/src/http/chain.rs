@@ -1,0 +1,253 @@
+//! Buffers and chains, as body filters get and give them.
+//!
+//! nginx: src/core/ngx_buf.h, src/core/ngx_buf.c, src/http/ngx_http_write_filter_module.c. A buffer is a range of memory, a
+//! range of a file, or special: without bytes, with an order (flush, sync, last).
+
+use std::{io, marker::PhantomData, ptr};
+
+use crate::{str::from_parts, sys};
+
+/// A buffer that nginx lends: what it refers to is good until the chain is passed on or consumed, or the filter returns.
+#[derive(Clone, Copy)]
+pub struct Buf<'a>(*mut sys::ngx_buf_t, PhantomData<&'a ()>);
+
+impl<'a> Buf<'a> {
+    #[inline]
+    pub(super) fn as_ptr(self) -> *mut sys::ngx_buf_t {
+        self.0
+    }
+
+    /// The bytes, when they are in memory.
+    #[inline]
+    pub fn bytes(self) -> Option<&'a [u8]> {
+        let b = self.0;
+        // SAFETY: the buffer is lent for 'a, and `pos` to `last` are its bytes when one of these flags is set.
+        unsafe {
+            let in_memory = (*b).temporary() | (*b).memory() | (*b).mmap() != 0;
+            in_memory.then(|| from_parts((*b).pos, (*b).last.offset_from_unsigned((*b).pos)))
+        }
+    }
+
+    /// Whether the bytes are in a file, and there only.
+    #[inline]
+    pub fn is_file(self) -> bool {
+        // SAFETY: the buffer is lent for 'a.
+        unsafe { (*self.0).in_file() != 0 && self.bytes().is_none() }
+    }
+
+    /// How many bytes there are: `ngx_buf_size`.
+    #[inline]
+    pub fn len(self) -> u64 {
+        match self.bytes() {
+            Some(bytes) => bytes.len() as u64,
+            // SAFETY: the buffer is lent for 'a.
+            None if self.is_file() => unsafe { ((*self.0).file_last - (*self.0).file_pos).max(0) as u64 },
+            None => 0,
+        }
+    }
+
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The response ends here.
+    #[inline]
+    pub fn last(self) -> bool {
+        // SAFETY: the buffer is lent for 'a.
+        unsafe { (*self.0).last_buf() != 0 }
+    }
+
+    /// The response of this subrequest ends here, or that of the request: see [`Buf::last`].
+    #[inline]
+    pub fn last_in_chain(self) -> bool {
+        // SAFETY: the buffer is lent for 'a.
+        unsafe { (*self.0).last_in_chain() != 0 }
+    }
+
+    /// What came up to here is to be sent now.
+    #[inline]
+    pub fn flush(self) -> bool {
+        // SAFETY: the buffer is lent for 'a.
+        unsafe { (*self.0).flush() != 0 }
+    }
+
+    #[inline]
+    pub fn sync(self) -> bool {
+        // SAFETY: the buffer is lent for 'a.
+        unsafe { (*self.0).sync() != 0 }
+    }
+
+    /// No bytes, only an order.
+    #[inline]
+    pub fn special(self) -> bool {
+        self.bytes().is_none() && !self.is_file()
+    }
+
+    /// Says that all bytes were taken, so that whoever owns the buffer fills it again.
+    #[inline]
+    pub fn consume(self) {
+        let b = self.0;
+        // SAFETY: the buffer is lent for 'a to us alone.
+        unsafe {
+            (*b).pos = (*b).last;
+            (*b).file_pos = (*b).file_last;
+        }
+    }
+
+    /// Copies bytes from `start` on to `into`, out of memory or the file; how many there were.
+    pub fn read_at(self, start: u64, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.len().saturating_sub(start).min(into.len() as u64) as usize;
+        let into = &mut into[..count];
+        match self.bytes() {
+            _ if count == 0 => (),
+            Some(bytes) => into.copy_from_slice(&bytes[start as usize..][..count]),
+            // SAFETY: a buffer in a file has one, open as long as the buffer is lent.
+            None => unsafe { read_file((*self.0).file, (*self.0).file_pos + start as i64, into)? },
+        }
+        Ok(count)
+    }
+}
+
+/// Fills `into` from `offset` of `file` on.
+///
+/// # Safety
+/// `file` must be an open file of nginx's.
+unsafe fn read_file(file: *mut sys::ngx_file_t, offset: i64, mut into: &mut [u8]) -> io::Result<()> {
+    // SAFETY: by contract. O_DIRECT would want aligned memory; nginx too takes it off for unaligned reads
+    // (ngx_output_chain_copy_buf).
+    let (fd, direct) = unsafe { ((*file).fd, (*file).directio() != 0) };
+    if direct {
+        // SAFETY: an open file.
+        unsafe { sys::ngx_directio_off(fd) };
+    }
+    let mut at = offset;
+    let mut result = Ok(());
+    while !into.is_empty() {
+        // SAFETY: `into` is writable for its length. pread moves no offset that others use.
+        let count = unsafe { libc::pread(fd, into.as_mut_ptr().cast(), into.len(), at) };
+        match count {
+            1.. => (into, at) = (&mut into[count as usize..], at + count as i64),
+            0 => {
+                result = Err(io::ErrorKind::UnexpectedEof.into());
+                break;
+            }
+            _ => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => (),
+                error => {
+                    result = Err(error);
+                    break;
+                }
+            },
+        }
+    }
+    if direct {
+        // SAFETY: an open file.
+        unsafe { sys::ngx_directio_on(fd) };
+    }
+    result
+}
+
+/// A chain of buffers, lent by nginx to a body filter or made by [`Output`].
+#[derive(Clone, Copy)]
+pub struct Chain<'a> {
+    first: *mut sys::ngx_chain_t,
+    of: PhantomData<&'a ()>,
+}
+
+impl<'a> Chain<'a> {
+    /// No buffers: what nginx passes to let filters send what they have.
+    #[inline]
+    pub fn empty() -> Self {
+        Self { first: ptr::null_mut(), of: PhantomData }
+    }
+
+    /// # Safety
+    /// `first` must be null or a chain whose links, buffers and bytes stay for `'a`.
+    #[inline]
+    pub unsafe fn from_raw(first: *mut sys::ngx_chain_t) -> Self {
+        Self { first, of: PhantomData }
+    }
+
+    #[inline]
+    pub fn as_ptr(self) -> *mut sys::ngx_chain_t {
+        self.first
+    }
+
+    /// Whether there are no buffers at all, not even special ones.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.first.is_null()
+    }
+
+    #[inline]
+    pub fn iter(self) -> Bufs<'a> {
+        Bufs(self)
+    }
+
+    /// How many bytes there are.
+    pub fn len(self) -> u64 {
+        self.iter().map(Buf::len).sum()
+    }
+
+    /// Whether the response ends in this chain, that of a subrequest included.
+    pub fn ends(self) -> bool {
+        self.iter().any(|buf| buf.last() || buf.last_in_chain())
+    }
+
+    /// Copies bytes from `start` on to `into`; how many there were.
+    pub fn read_at(self, mut start: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        for buf in self.iter() {
+            if done == into.len() {
+                break;
+            }
+            done += buf.read_at(start, &mut into[done..])?;
+            start = start.saturating_sub(buf.len());
+        }
+        Ok(done)
+    }
+
+    /// Appends all bytes to `to`, those of files too. On an error `to` is as it was.
+    pub fn append_to(self, to: &mut Vec<u8>) -> io::Result<()> {
+        let before = to.len();
+        for buf in self.iter() {
+            if let Some(bytes) = buf.bytes() {
+                to.extend_from_slice(bytes);
+                continue;
+            }
+            let at = to.len();
+            to.resize(at + buf.len() as usize, 0);
+            if let Err(error) = buf.read_at(0, &mut to[at..]) {
+                to.truncate(before);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that all bytes were taken.
+    pub fn consume(self) {
+        self.iter().for_each(Buf::consume);
+    }
+}
+
+/// The buffers of a [`Chain`].
+pub struct Bufs<'a>(Chain<'a>);
+
+impl<'a> Iterator for Bufs<'a> {
+    type Item = Buf<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Buf<'a>> {
+        let link = self.0.first;
+        if link.is_null() {
+            return None;
+        }
+        // SAFETY: a Chain's links stay for 'a, chained up to null, each with a buffer.
+        unsafe {
+            self.0.first = (*link).next;
+            Some(Buf((*link).buf, PhantomData))
+        }
+    }
+}
