@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What an engine is made from. [`Default`] is what an empty `wasm {}` means.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// One of [`WasmEngine::COMPILERS`](crate::WasmEngine::COMPILERS), or `auto`.
     pub compiler: String,

@@ -1,0 +1,137 @@
+//! The configuration: directives, read into typed values and checked as a whole.
+//!
+//! One run of `nginx -t` shows every mistake. Handlers log theirs with file and line, remember that there was one and
+//! let nginx read on; [`init_conf`] does what can only be done at the end (names, compiling, linking, a trial start of
+//! each filter), and then the configuration fails.
+
+mod args;
+mod cache;
+mod engines;
+mod http;
+mod load;
+mod module;
+mod problems;
+mod trial;
+mod values;
+mod wasm_block;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ngx::{Cycle, Failed, Level};
+
+pub use self::http::{Chain, DIRECTIVES as HTTP_DIRECTIVES, Filter, HttpConf, LocConf};
+pub use self::module::Module;
+use self::problems::{At, Problems};
+pub use self::values::{FailurePolicy, Isolation};
+pub use self::wasm_block::DIRECTIVES as CORE_DIRECTIVES;
+use self::wasm_block::Settings;
+use crate::engine::Runtime;
+
+/// What `wasm {}` says, and what the `http {}` side asks of it.
+pub struct WasmConf {
+    /// In the order of nginx.conf.
+    pub modules: Vec<Module>,
+    /// Every `proxy_wasm` line, by [`Filter::id`].
+    pub filters: Vec<Arc<Filter>>,
+    /// The engines in use, from [`init_conf`] on.
+    pub runtimes: Vec<Arc<dyn Runtime>>,
+    /// What guests read as their environment.
+    pub environ: Arc<[Vec<u8>]>,
+    /// For callbacks, where `http {}` says nothing else; `None` is no limit.
+    pub time_limit: Option<Duration>,
+    /// For start, `on_vm_start` and `on_configure`; `None` is no limit.
+    pub start_limit: Option<Duration>,
+    /// Where `http {}` says nothing else.
+    pub failure_policy: FailurePolicy,
+    /// The most pooled instances of a worker.
+    pub instances: u32,
+    /// The most linear memory of an instance, in bytes.
+    pub memory_limit: u64,
+    /// Whether traps are logged with the guest's frames.
+    pub backtraces: bool,
+
+    /// Where the block stands; `None` without one.
+    block: Option<At>,
+    settings: Settings,
+    engines: engines::Engines,
+    /// The directives of `http {}` that make no sense without the block.
+    dependents: Vec<(String, At)>,
+    /// Time limits of `http {}`.
+    http_limits: Vec<Duration>,
+    problems: Problems,
+    /// Lines for the log that [`announce`] writes: when they arise, nginx has not opened its logs yet.
+    journal: Vec<(Level, String)>,
+}
+
+impl Default for WasmConf {
+    fn default() -> Self {
+        let defaults = ::engines::Config::default();
+        Self {
+            modules: Vec::new(),
+            filters: Vec::new(),
+            runtimes: Vec::new(),
+            environ: Arc::default(),
+            time_limit: Some(Duration::from_secs(1)),
+            start_limit: Some(Duration::from_secs(60)),
+            failure_policy: FailurePolicy::default(),
+            instances: defaults.instances,
+            memory_limit: defaults.memory_limit,
+            backtraces: defaults.backtraces,
+            block: None,
+            settings: Settings::default(),
+            engines: engines::Engines::default(),
+            dependents: Vec::new(),
+            http_limits: Vec::new(),
+            problems: Problems::default(),
+            journal: Vec::new(),
+        }
+    }
+}
+
+impl WasmConf {
+    /// The shortest time limit anywhere: clocks have to be that fine. `None` when nothing is limited.
+    pub fn shortest_limit(&self) -> Option<Duration> {
+        let own = [self.time_limit, self.start_limit];
+        own.into_iter().flatten().chain(self.http_limits.iter().copied()).min()
+    }
+
+    /// The filters of the module at that index, in the order of nginx.conf.
+    fn filters_of(&self, module: usize) -> Vec<Arc<Filter>> {
+        self.filters.iter().filter(|filter| filter.module.get() == Some(&module)).cloned().collect()
+    }
+
+    fn note(&mut self, level: Level, line: String) {
+        self.journal.push((level, line));
+    }
+}
+
+/// Ends the reading of the configuration: everything that can fail is done here, since a failure later would end a
+/// running nginx.
+///
+/// # Errors
+/// When anything was wrong; all of it has been logged.
+pub fn init_conf(cycle: Cycle<'_>, conf: &mut WasmConf) -> Result<(), Failed> {
+    let log = cycle.log();
+    wasm_block::settle(conf);
+    if conf.block.is_some() {
+        load::run(cycle, conf);
+    } else {
+        for (name, at) in std::mem::take(&mut conf.dependents) {
+            let text = format_args!("\"{name}\" directive is specified but config has no \"wasm\" section");
+            conf.problems.tell(log, &at, text);
+        }
+    }
+    if conf.problems.any() {
+        announce(cycle, conf);
+        return Err(Failed);
+    }
+    Ok(())
+}
+
+/// Writes what happened while the configuration was loaded, into the logs that it names.
+pub fn announce(cycle: Cycle<'_>, conf: &WasmConf) {
+    for (level, line) in &conf.journal {
+        cycle.log().write(*level, format_args!("{line}"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Directives of `http {}`, its servers and locations: chains of filters and how they run.
+
+use std::ffi::CStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ngx::http::Merge;
+use ngx::{Arity, Conf, ConfError, Contexts, Directive, Failed};
+
+use super::args::{self, FilterArgs};
+use super::problems::{At, in_http, set, set_switch, words};
+use super::values::{self, FailurePolicy, Isolation};
+use super::{WasmConf, module, wasm_block};
+use crate::proxy_wasm::host::PropertyFormat;
+use crate::proxy_wasm::vm::{Callbacks, FilterConfig};
+
+/// The http module's main configuration: nothing of its own.
+#[derive(Default)]
+pub struct HttpConf;
+
+/// A `proxy_wasm` line.
+pub struct Filter {
+    /// Its index in [`WasmConf::filters`].
+    pub id: u32,
+    pub config: Arc<FilterConfig>,
+    /// The index of its module in [`WasmConf::modules`], from `init_conf` on.
+    pub module: OnceLock<usize>,
+    /// What its module exports, from `init_conf` on.
+    pub callbacks: OnceLock<Callbacks>,
+    pub(super) at: At,
+}
+
+/// The filters of a location, in the order of nginx.conf.
+#[derive(Clone, Default)]
+pub struct Chain {
+    pub filters: Vec<Arc<Filter>>,
+    callbacks: OnceLock<Callbacks>,
+}
+
+impl Chain {
+    /// What any of its filters exports.
+    pub fn callbacks(&self) -> Callbacks {
+        *self.callbacks.get_or_init(|| self.filters.iter().filter_map(|f| f.callbacks.get()).copied().collect())
+    }
+
+    /// Those of its filters that are of the same module as `filter`.
+    pub fn of_module(&self, filter: &Filter) -> Vec<Arc<Filter>> {
+        self.filters.iter().filter(|other| other.module.get() == filter.module.get()).cloned().collect()
+    }
+}
+
+/// A location's configuration.
+#[derive(Default)]
+pub struct LocConf {
+    /// An empty one is `proxy_wasm off`.
+    pub chain: Option<Arc<Chain>>,
+    isolation: Option<Isolation>,
+    headers_in_access: Option<bool>,
+    postpone_rewrite: Option<bool>,
+    postpone_access: Option<bool>,
+    failure_policy: Option<FailurePolicy>,
+    /// `Some(None)` is no limit.
+    time_limit: Option<Option<Duration>>,
+    property_format: Option<PropertyFormat>,
+}
+
+impl LocConf {
+    pub fn isolation(&self) -> Isolation {
+        self.isolation.unwrap_or_default()
+    }
+
+    /// Whether `on_request_headers` runs in the access phase rather than in rewrite.
+    pub fn headers_in_access(&self) -> bool {
+        self.headers_in_access.unwrap_or(false)
+    }
+
+    pub fn postpone_rewrite(&self) -> bool {
+        self.postpone_rewrite.unwrap_or(false)
+    }
+
+    pub fn postpone_access(&self) -> bool {
+        self.postpone_access.unwrap_or(false)
+    }
+
+    pub fn failure_policy(&self, wasm: &WasmConf) -> FailurePolicy {
+        self.failure_policy.unwrap_or(wasm.failure_policy)
+    }
+
+    /// The longest that one callback may run; `None` is no limit.
+    pub fn time_limit(&self, wasm: &WasmConf) -> Option<Duration> {
+        self.time_limit.unwrap_or(wasm.time_limit)
+    }
+
+    pub fn property_format(&self) -> PropertyFormat {
+        self.property_format.unwrap_or_default()
+    }
+}
+
+impl Merge for LocConf {
+    fn merge(&mut self, parent: &Self, _: Conf<'_>) -> Result<(), Failed> {
+        inherit(&mut self.chain, &parent.chain);
+        inherit(&mut self.isolation, &parent.isolation);
+        inherit(&mut self.headers_in_access, &parent.headers_in_access);
+        inherit(&mut self.postpone_rewrite, &parent.postpone_rewrite);
+        inherit(&mut self.postpone_access, &parent.postpone_access);
+        inherit(&mut self.failure_policy, &parent.failure_policy);
+        inherit(&mut self.time_limit, &parent.time_limit);
+        inherit(&mut self.property_format, &parent.property_format);
+        Ok(())
+    }
+}
+
+fn inherit<T: Clone>(own: &mut Option<T>, parent: &Option<T>) {
+    if own.is_none() {
+        own.clone_from(parent);
+    }
+}
+
+/// Every directive of `http {}`.
+pub const DIRECTIVES: &[Directive] = &[
+    anywhere(c"proxy_wasm", Arity::Range(1, 4), |cf| in_http(cf, proxy_wasm)),
+    anywhere(c"proxy_wasm_isolation", Arity::Exact(1), |cf| {
+        in_http(cf, |cf, loc, _| set(cf, &mut loc.isolation, values::isolation))
+    }),
+    anywhere(c"proxy_wasm_request_headers_in_access", Arity::Flag, |cf| {
+        in_http(cf, |cf, loc, _| set_switch(cf, &mut loc.headers_in_access))
+    }),
+    anywhere(c"wasm_postpone_rewrite", Arity::Flag, |cf| {
+        in_http(cf, |cf, loc, _| set_switch(cf, &mut loc.postpone_rewrite))
+    }),
+    anywhere(c"wasm_postpone_access", Arity::Flag, |cf| {
+        in_http(cf, |cf, loc, _| set_switch(cf, &mut loc.postpone_access))
+    }),
+    anywhere(c"proxy_wasm_failure_policy", Arity::Exact(1), |cf| {
+        in_http(cf, |cf, loc, _| set(cf, &mut loc.failure_policy, values::failure_policy))
+    }),
+    anywhere(c"proxy_wasm_time_limit", Arity::Exact(1), |cf| in_http(cf, time_limit)),
+    anywhere(c"proxy_wasm_property_format", Arity::Exact(1), |cf| {
+        in_http(cf, |cf, loc, _| set(cf, &mut loc.property_format, values::property_format))
+    }),
+];
+
+const fn anywhere(name: &'static CStr, arity: Arity, handler: fn(Conf<'_>) -> Result<(), ConfError>) -> Directive {
+    Directive::new(name, Contexts::HTTP.union(Contexts::SERVER).union(Contexts::LOCATION), arity, handler)
+}
+
+/// `proxy_wasm module [config] [root_id=NAME] [config_file=PATH]`, or `proxy_wasm off`
+fn proxy_wasm(cf: Conf<'_>, loc: &mut LocConf, conf: &mut WasmConf) -> Result<(), String> {
+    let words = words(cf);
+    let (module, root_id, source) = match args::proxy_wasm(&words)? {
+        FilterArgs::Off if loc.chain.is_some() => return Err(beside_off()),
+        FilterArgs::Off => {
+            loc.chain = Some(Arc::default());
+            return Ok(());
+        }
+        FilterArgs::Filter { module, root_id, config } => (module, root_id, config),
+    };
+    if loc.chain.as_ref().is_some_and(|chain| chain.filters.is_empty()) {
+        return Err(beside_off());
+    }
+    let config =
+        FilterConfig { name: module.to_owned(), root_id: root_id.to_vec(), config: module::bytes(cf, source)? };
+    let id = u32::try_from(conf.filters.len()).map_err(|_| "too many filters".to_owned())?;
+    let filter = Arc::new(Filter {
+        id,
+        config: Arc::new(config),
+        module: OnceLock::new(),
+        callbacks: OnceLock::new(),
+        at: At::of(cf),
+    });
+    conf.filters.push(filter.clone());
+    // Nobody shares the chain while its level is being read.
+    Arc::make_mut(loc.chain.get_or_insert_default()).filters.push(filter);
+    Ok(())
+}
+
+fn beside_off() -> String {
+    "\"proxy_wasm off\" cannot stand beside other \"proxy_wasm\" directives".to_owned()
+}
+
+fn time_limit(cf: Conf<'_>, loc: &mut LocConf, conf: &mut WasmConf) -> Result<(), String> {
+    set(cf, &mut loc.time_limit, |value| wasm_block::limit(cf, value))?;
+    conf.http_limits.extend(loc.time_limit.flatten());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_level_does_not_set_is_inherited() {
+        let (mut own, mut unset) = (Some(1), None);
+        inherit(&mut own, &Some(2));
+        inherit(&mut unset, &Some(2));
+        assert_eq!((own, unset), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn wasm_settles_what_http_leaves_open() {
+        let (wasm, loc) = (WasmConf::default(), LocConf::default());
+        assert_eq!(loc.time_limit(&wasm), Some(Duration::from_secs(1)));
+        assert_eq!(loc.failure_policy(&wasm), FailurePolicy::Closed);
+        let unlimited = LocConf { time_limit: Some(None), ..LocConf::default() };
+        assert_eq!(unlimited.time_limit(&wasm), None);
+    }
+}

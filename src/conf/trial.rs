@@ -1,0 +1,74 @@
+//! The trial start: each filter is started once in the master, in an instance that is dropped, so that a filter that
+//! says no fails `nginx -t` and a reload rather than the workers.
+
+use std::sync::Arc;
+
+use ::engines::Ticker;
+use ngx::{Log, error};
+
+use super::load::describe;
+use super::{Filter, WasmConf};
+use crate::proxy_wasm::vm::{Program, StartError, Vm, VmKind};
+use crate::worker::WorkerHost;
+
+/// Starts the filters of every module. No thread is left when it returns: nginx is about to fork.
+pub fn run(log: Log<'_>, conf: &mut WasmConf) {
+    let _tickers = clocks(conf);
+    for index in 0..conf.modules.len() {
+        let filters = conf.filters_of(index);
+        let Some(program) = conf.modules[index].program.clone().filter(|_| !filters.is_empty()) else {
+            continue;
+        };
+        for filter in &filters {
+            // The only place where it is set.
+            _ = filter.callbacks.set(program.callbacks());
+        }
+        match program.check_abi() {
+            Ok(()) => start(log, conf, &program, &filters),
+            Err(error) => conf.problems.tell(log, &conf.modules[index].at, format_args!("[proxy-wasm] {error}")),
+        }
+    }
+}
+
+/// The clocks by which start limits are seen, until they are dropped.
+fn clocks(conf: &WasmConf) -> Vec<Ticker> {
+    match conf.start_limit {
+        Some(limit) if !conf.filters.is_empty() => conf.runtimes.iter().filter_map(|r| r.ticker(limit)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Starts the filters of one module as a worker does: one instance with a root context for each.
+fn start(log: Log<'_>, conf: &mut WasmConf, program: &Arc<dyn Program<WorkerHost>>, filters: &[Arc<Filter>]) {
+    let mut vm: Option<Box<dyn Vm<WorkerHost>>> = None;
+    for filter in filters {
+        let running = match vm.take().filter(|vm| vm.alive()) {
+            Some(running) => Ok(running),
+            None => program.clone().start(WorkerHost::trial(conf.environ.clone()), VmKind::Root),
+        };
+        match running {
+            Ok(mut running) => {
+                if let Err(failure) = running.add_root(filter.config.clone()) {
+                    tell(log, conf, &**program, filter, &failure);
+                }
+                vm = Some(running);
+            }
+            Err(failure) => {
+                // It would fail for the others as well.
+                tell(log, conf, &**program, filter, &failure);
+                return;
+            }
+        }
+    }
+}
+
+/// Tells why a filter did not start: the trap, if it was one, then what it means.
+fn tell(log: Log<'_>, conf: &mut WasmConf, program: &dyn Program<WorkerHost>, filter: &Filter, failure: &StartError) {
+    let name = program.name();
+    if let Some(trap) = failure.trap() {
+        let backtrace = trap.backtrace().map(|frames| format!(" {frames}")).unwrap_or_default();
+        error!(log, "[wasm] {trap}{backtrace} <{}>", describe(name, program.engine()));
+    }
+    let text = format_args!("[proxy-wasm] failed initializing \"{name}\" filter ({failure})");
+    conf.problems.tell(log, &filter.at, text);
+}
