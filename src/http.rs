@@ -10,3 +10,10 @@ mod stream;
 pub use self::output::{body_filter, header_filter};
 pub use self::phases::install;
 pub use self::stream::Stream;
+
+/// Replaces `len` bytes from `start`, both cut to what there is.
+fn splice(bytes: &mut Vec<u8>, start: usize, len: usize, data: &[u8]) {
+    let start = start.min(bytes.len());
+    let end = start.saturating_add(len).min(bytes.len());
+    bytes.splice(start..end, data.iter().copied());
+}

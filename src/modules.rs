@@ -1,7 +1,8 @@
 //! The nginx modules that the `.so` is made of, and what nginx calls them for.
 
-use ngx::http::{BodyFilter as _, Chain, HeaderFilter as _, Phase, Request};
-use ngx::{Conf, CoreModule, Cycle, Directive, Failed, HttpFilter, HttpModule, Status};
+use ngx::http::{Chain, HttpFilter, HttpModule, Request};
+use ngx::module::CoreModule;
+use ngx::{Conf, Cycle, Directive, Failed, Status};
 
 use crate::conf::{self, HttpConf, LocConf, WasmConf};
 use crate::{http, worker};

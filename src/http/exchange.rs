@@ -327,7 +327,10 @@ impl Exchange {
             return;
         }
         self.waiting.set(false);
-        let log = r.map_or_else(ngx::Log::cycle, |r| r.log());
+        let log = match r {
+            Some(r) => r.log(),
+            None => ngx::Log::cycle(),
+        };
         for member in &self.members {
             if let Some((instance, context)) = &member.context {
                 if instance.alive() {

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use ngx::http::{Handle, Phase, PhaseHandler, Request};
-use ngx::{Conf, Cycle, Failed, Status};
+use ngx::http::{self, BodyHandler, Handle, Phase, PhaseHandler, Request};
+use ngx::{Conf, Failed, Status};
 
 use super::exchange::{Exchange, Flow, Stage};
 use super::reply;
@@ -24,7 +24,7 @@ pub(super) fn exchange_or_open(r: Request<'_>) -> Option<Rc<Exchange>> {
     }
     let loc = r.loc_conf::<Http>();
     loc.chain.as_ref()?;
-    let exchange = Cycle::with_current(|cycle| Exchange::open(r, loc, cycle.core_conf::<Core>()?))?;
+    let exchange = Exchange::open(r, loc, r.core_conf::<Core>()?)?;
     if !r.set_ctx(exchange.clone()) {
         return None;
     }
@@ -133,7 +133,14 @@ fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
         match (flow, exchange.stage.get()) {
             (Flow::Next, Stage::Headers) if wants_body(exchange, r) => {
                 exchange.stage.set(Stage::ReadingBody);
-                return r.read_body(body_read);
+                match r.read_body::<BodyRead>() {
+                    http::BodyRead::Ready => exchange.stage.set(Stage::Body),
+                    http::BodyRead::Pending => return Status::DONE,
+                    http::BodyRead::Failed(status) => {
+                        exchange.stage.set(Stage::Passed);
+                        return status;
+                    }
+                }
             }
             (Flow::Next, _) => exchange.stage.set(Stage::Passed),
             (Flow::Wait, _) => {
@@ -146,6 +153,7 @@ fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
 }
 
 fn count_headers(r: Request<'_>) -> u32 {
+    // :method, :path and :scheme; :authority is the Host.
     let pseudo = 3 + u32::from(r.authority().is_some());
     u32::try_from(r.request_headers().count()).unwrap_or(u32::MAX).saturating_add(pseudo)
 }
@@ -157,12 +165,16 @@ fn wants_body(exchange: &Exchange, r: Request<'_>) -> bool {
         && r.request_headers().get(b"upgrade").is_none()
 }
 
-/// nginx has the whole body; it may call this from within [`Request::read_body`] or from an event.
-fn body_read(r: Request<'_>) {
-    if let Some(exchange) = exchange(r) {
-        exchange.stage.set(Stage::Body);
+/// Goes on when nginx has the whole body.
+struct BodyRead;
+
+impl BodyHandler for BodyRead {
+    fn ready(r: Request<'_>) {
+        if let Some(exchange) = exchange(r) {
+            exchange.stage.set(Stage::Body);
+        }
+        r.run_phases();
     }
-    r.run_phases();
 }
 
 /// Ends the request from a phase, as a filter or its failure wants it.
@@ -170,7 +182,7 @@ fn end(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
     exchange.stage.set(Stage::Passed);
     let status = match (flow, exchange.take_reply()) {
         (Flow::Reply, Some(response)) => reply::send(r, response),
-        (Flow::Close, _) => Status::http(ngx::http::CLOSE),
+        (Flow::Close, _) => Status::http(http::CLOSE),
         _ => {
             exchange.failure_told();
             Status::http(500)

@@ -1,7 +1,7 @@
 //! Local responses: what a filter answers in the upstream's place.
 
 use ngx::Status;
-use ngx::http::{HeaderError, Request};
+use ngx::http::Request;
 
 use crate::proxy_wasm::host::LocalResponse;
 
@@ -23,10 +23,7 @@ pub(super) fn send(r: Request<'_>, response: LocalResponse) -> Status {
     r.send_response(status(&response), headers(&response), &response.body)
 }
 
-/// Puts its header in the place of the one that is on its way.
-///
-/// # Errors
-/// A header that nginx cannot take.
-pub(super) fn replace(r: Request<'_>, response: &LocalResponse) -> Result<(), HeaderError> {
-    r.replace_response(status(response), headers(response), response.body.len())
+/// Sends it in the place of a response whose header has come to our filter; the result is the filter's.
+pub(super) fn replace(r: Request<'_>, response: &LocalResponse) -> Status {
+    r.replace_response(status(response), headers(response), &response.body)
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ngx::http::{Handle, HeaderError, Request};
+use ngx::http::{BodyError, Handle, HeaderError, Request};
 use ngx::{debug, error};
 
 use super::exchange::{Exchange, Stage};
@@ -84,7 +84,7 @@ fn parse_status(value: &[u8]) -> Option<u16> {
 fn request_pseudo<'a>(r: Request<'a>, name: &[u8]) -> Option<&'a [u8]> {
     match name {
         b":method" => Some(r.method()),
-        b":path" => Some(r.path()),
+        b":path" => r.path(),
         b":authority" => r.authority(),
         b":scheme" => Some(r.scheme()),
         _ => None,
@@ -102,6 +102,12 @@ fn set_request_pseudo(r: Request<'_>, name: &[u8], value: &[u8]) -> Result<(), S
 
 fn is_pseudo(name: &[u8]) -> bool {
     name.first() == Some(&b':')
+}
+
+/// Whether all of `out` could be read.
+fn read_request_body(r: Request<'_>, start: usize, out: &mut [u8]) -> bool {
+    let wanted = out.len();
+    u64::try_from(start).is_ok_and(|start| r.read_body_at(start, out).is_ok_and(|read| read == wanted))
 }
 
 const REQUEST_PSEUDO: [&[u8]; 4] = [b":method", b":path", b":authority", b":scheme"];
@@ -166,8 +172,8 @@ impl StreamPort for Stream {
             MapType::RequestHeaders if is_pseudo(name) => set_request_pseudo(r, name, value),
             MapType::RequestHeaders => r.request_headers().set(name, value).map_err(header_status),
             _ if name == b":status" => {
-                r.set_status(parse_status(value).ok_or(Status::BadArgument)?);
-                Ok(())
+                let status = parse_status(value).ok_or(Status::BadArgument)?;
+                r.set_response_status(status).map_err(header_status)
             }
             _ if is_pseudo(name) => Err(Status::BadArgument),
             _ => r.response_headers().set(name, value).map_err(header_status),
@@ -183,7 +189,7 @@ impl StreamPort for Stream {
             MapType::RequestHeaders => r.request_headers().remove(name),
             _ => r.response_headers().remove(name),
         }
-        Ok(())
+        .map_err(header_status)
     }
 
     fn set_pairs(&self, map: MapType, pairs: &Pairs<'_>) -> Result<(), Status> {
@@ -192,6 +198,7 @@ impl StreamPort for Stream {
             MapType::RequestHeaders => r.request_headers().clear(),
             _ => r.response_headers().clear(),
         }
+        .map_err(header_status)?;
         for (name, value) in pairs.iter() {
             self.add_pair(map, name, value)?;
         }
@@ -202,7 +209,7 @@ impl StreamPort for Stream {
         let (r, exchange) = self.exchange()?;
         match buffer {
             BufferType::RequestBody if matches!(exchange.stage.get(), Stage::Body | Stage::Passed) => {
-                Ok(r.body_len())
+                usize::try_from(r.body_len()).map_err(|_| Status::InternalFailure)
             }
             BufferType::ResponseBody => exchange.body.len().ok_or(Status::NotFound),
             _ => Err(Status::NotFound),
@@ -212,7 +219,7 @@ impl StreamPort for Stream {
     fn read_buffer(&self, buffer: BufferType, start: usize, out: &mut [u8]) -> Result<(), Status> {
         let (r, exchange) = self.exchange()?;
         let done = match buffer {
-            BufferType::RequestBody => r.read_body_at(start, out),
+            BufferType::RequestBody => read_request_body(r, start, out),
             BufferType::ResponseBody => exchange.body.read(start, out),
             _ => return Err(Status::NotFound),
         };
@@ -223,20 +230,22 @@ impl StreamPort for Stream {
         let (r, exchange) = self.exchange()?;
         match buffer {
             BufferType::RequestBody if exchange.stage.get() == Stage::Body => {
-                let mut body = vec![0; r.body_len()];
-                if !r.read_body_at(0, &mut body) {
+                let whole = usize::try_from(r.body_len()).map_err(|_| Status::InternalFailure)?;
+                let mut body = vec![0; whole];
+                if !read_request_body(r, 0, &mut body) {
                     return Err(Status::InternalFailure);
                 }
-                let start = start.min(body.len());
-                let end = start.saturating_add(len).min(body.len());
-                body.splice(start..end, data.iter().copied());
-                r.replace_body(body).map_err(header_status)
+                super::splice(&mut body, start, len, data);
+                r.replace_body(&body).map_err(|error| match error {
+                    BodyError::NotRead => Status::BadArgument,
+                    BodyError::NoMemory => Status::InternalFailure,
+                })
             }
             BufferType::RequestBody => {
                 debug!(r.log(), "[proxy-wasm] the request body cannot be changed in this phase");
                 Err(Status::BadArgument)
             }
-            BufferType::ResponseBody => exchange.body.splice(start, len, data).ok_or(Status::NotFound),
+            BufferType::ResponseBody if exchange.body.splice(start, len, data) => Ok(()),
             _ => Err(Status::NotFound),
         }
     }

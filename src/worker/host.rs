@@ -65,7 +65,10 @@ impl Host for WorkerHost {
 
     fn log(&mut self, stream: Option<&Stream>, line: LogLine<'_>) {
         let request = stream.and_then(|s| s.request());
-        let log = request.map_or_else(Log::cycle, |r| r.log());
+        let log = match request {
+            Some(r) => r.log(),
+            None => Log::cycle(),
+        };
         let level = level(line.level);
         if !log.enabled(level) {
             return;

@@ -110,7 +110,7 @@ impl Instance {
         if self.dead.replace(true) {
             return;
         }
-        let streams = self.vm.try_borrow().map(|vm| vm.streams()).unwrap_or_default();
+        let streams = self.vm.try_borrow_mut().map(|mut vm| vm.streams()).unwrap_or_default();
         for stream in streams {
             stream.instance_died(self);
         }
@@ -123,7 +123,7 @@ pub(super) trait Describe {
     fn describe(&self) -> String;
 }
 
-impl Describe for dyn Program<WorkerHost> {
+impl Describe for dyn Program<WorkerHost> + '_ {
     fn describe(&self) -> String {
         format!("module: \"{}\", vm: \"main\", runtime: \"{}\"", self.name(), self.engine())
     }
