@@ -1,6 +1,6 @@
 //! What a body filter sends: buffers of its own, held as long as it likes and used again.
 
-use std::ptr;
+use std::{io, ptr};
 
 use super::{
     chain::{Buf, Chain},
@@ -13,6 +13,22 @@ static TAG: u8 = 0;
 
 /// Buffers are made of whole pages: what is that large comes from malloc, and ngx_pfree can give it back.
 const PAGE: usize = 4096;
+
+impl Request<'_> {
+    /// Says whether we hold a part of the response: then the request does not end with its content handler, nginx waits
+    /// for the client with `send_timeout`, and calls the body filters again without a chain. The bit of `r->buffered`
+    /// is that of the image filter, which holds whole responses too: none of the filters after ours uses it for less.
+    pub fn set_buffered(self, buffered: bool) {
+        // Defined in ngx_http_image_filter_module.c, not in a header.
+        const OURS: u32 = 0x08;
+        let r = self.as_ptr();
+        // SAFETY: a Request is a live request.
+        unsafe {
+            let others = (*r).buffered() & !OURS;
+            (*r).set_buffered(if buffered { others | OURS } else { others });
+        }
+    }
+}
 
 /// The output of a body filter for one request.
 ///
@@ -98,6 +114,46 @@ impl Output {
         // SAFETY: the queue is ours and changes only through `&mut self`; its memory is that of the request, which
         // outlives its Output.
         unsafe { Chain::from_raw(self.queue) }
+    }
+
+    /// Takes bytes from the front of the queue, out of memory and files, until there are `limit` of them or more: a
+    /// buffer in memory is taken whole. What they came with is in the result.
+    pub fn take_piece(&mut self, r: Request<'_>, limit: usize, into: &mut Vec<u8>) -> io::Result<Piece> {
+        let mut piece = Piece::default();
+        while let Some(buf) = self.queued().iter().next() {
+            let before = into.len();
+            let wanted = if buf.is_file() { limit.saturating_sub(before) as u64 } else { u64::MAX };
+            let count = buf.len().min(wanted) as usize;
+            into.resize(before + count, 0);
+            buf.read_at(0, &mut into[before..])?;
+            if (count as u64) < buf.len() {
+                // SAFETY: a buffer of ours in a file, of which that many bytes were left.
+                unsafe { (*buf.as_ptr()).file_pos += count as sys::off_t };
+                break;
+            }
+            piece.flush |= buf.flush();
+            piece.ends |= buf.last() || buf.last_in_chain();
+            buf.consume();
+            self.drop_front(r);
+            if into.len() >= limit {
+                break;
+            }
+        }
+        Ok(piece)
+    }
+
+    /// Makes the first buffer of the queue, whose bytes were taken, a free one.
+    fn drop_front(&mut self, r: Request<'_>) {
+        let mut link = self.queue;
+        // SAFETY: the queue is not empty, and all its links and buffers are ours.
+        unsafe {
+            self.queue = (*link).next;
+            (*link).next = ptr::null_mut();
+        }
+        if self.queue.is_null() {
+            self.tail = ptr::null_mut();
+        }
+        self.recycle(r, &mut link);
     }
 
     /// Drops what is queued.
@@ -196,6 +252,30 @@ impl Output {
             }
             self.tail = link;
             Ok(b)
+        }
+    }
+}
+
+/// What came with the bytes of [`Output::take_piece`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// They are to be sent at once.
+    pub flush: bool,
+    /// The response, or the subrequest's part of it, ends with them.
+    pub ends: bool,
+}
+
+impl Request<'_> {
+    /// Says that a body filter of ours holds a part of the response, or no longer does: nginx calls it again, with an
+    /// empty chain, when the client can take more, and does not end the request before (`r->buffered`). The bit is the
+    /// one of nginx's image filter, which works on whole images and is not used with filters of ours.
+    pub fn set_filter_buffered(self, holds: bool) {
+        const BIT: u32 = 0x08;
+        // SAFETY: a Request is a live request.
+        unsafe {
+            let r = self.as_ptr();
+            let others = sys::ngx_http_request_s::buffered_raw(r) & !BIT;
+            sys::ngx_http_request_s::set_buffered_raw(r, others | if holds { BIT } else { 0 });
         }
     }
 }
