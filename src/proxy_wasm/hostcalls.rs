@@ -20,7 +20,7 @@ mod shared;
 mod stream;
 mod timers;
 
-use engines::{Caller, Linker, Trap};
+use engines::{Caller, Linker, Trap, ValType};
 
 use super::abi::{Status, Version};
 use super::host::Host;
@@ -38,6 +38,8 @@ pub struct HostcallInfo {
     pub implemented: bool,
     /// The first ABI version that has it.
     pub since: Version,
+    pub params: &'static [ValType],
+    pub results: &'static [ValType],
 }
 
 /// Why a host function did not do what it was asked for.
@@ -126,6 +128,8 @@ macro_rules! hostcalls {
                 name: stringify!($name),
                 implemented: $crate::proxy_wasm::hostcalls::hostcalls!(@implemented $kind),
                 since: $crate::proxy_wasm::abi::Version::$since,
+                params: <($($ty,)*) as ::engines::Args>::TYPES,
+                results: <$crate::proxy_wasm::hostcalls::hostcalls!(@ret $kind) as ::engines::Ret>::TYPES,
             }, )*
         ];
     };

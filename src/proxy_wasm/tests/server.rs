@@ -1,0 +1,214 @@
+//! A server of plain memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::proxy_wasm::abi::{BufferType, LogLevel, MapType, Status, StreamType};
+use crate::proxy_wasm::host::{Host, LocalResponse, LogLine, PropertyFormat, Stream};
+use crate::proxy_wasm::pairs::Pairs;
+
+/// What a server has seen of its VMs.
+#[derive(Clone, Default)]
+pub struct Server(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+pub struct Seen {
+    pub lines: Vec<Line>,
+    pub ticks: Vec<(u32, Option<Duration>)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub level: LogLevel,
+    pub filter: String,
+    pub root: u32,
+    pub on_stream: bool,
+    pub message: String,
+}
+
+impl Server {
+    pub fn host(&self) -> TestHost {
+        TestHost { server: self.clone(), environ: vec![b"A=1".to_vec(), b"NAME=value".to_vec()] }
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap()
+    }
+
+    /// The messages logged since this was last asked.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen().lines).into_iter().map(|line| line.message).collect()
+    }
+}
+
+pub struct TestHost {
+    server: Server,
+    environ: Vec<Vec<u8>>,
+}
+
+impl Host for TestHost {
+    type Stream = TestStream;
+
+    fn log(&mut self, stream: Option<&TestStream>, line: LogLine<'_>) {
+        self.server.seen().lines.push(Line {
+            level: line.level,
+            filter: line.filter.into(),
+            root: line.root,
+            on_stream: stream.is_some(),
+            message: String::from_utf8_lossy(line.message).into_owned(),
+        });
+    }
+
+    fn log_level(&self, stream: Option<&TestStream>) -> LogLevel {
+        if stream.is_some() { LogLevel::Info } else { LogLevel::Warn }
+    }
+
+    fn set_tick_period(&mut self, root: u32, period: Option<Duration>) {
+        self.server.seen().ticks.push((root, period));
+    }
+
+    fn environ(&self) -> &[Vec<u8>] {
+        &self.environ
+    }
+}
+
+type Map = Vec<(String, String)>;
+
+/// A stream that lives as long as the test.
+#[derive(Clone, Copy)]
+pub struct TestStream(&'static Mutex<Content>);
+
+#[derive(Default)]
+pub struct Content {
+    pub gone: bool,
+    pub request: Map,
+    pub response: Map,
+    pub body: Option<Vec<u8>>,
+    pub properties: BTreeMap<String, String>,
+    pub format: PropertyFormat,
+    pub reply: Option<LocalResponse>,
+    pub continued: Vec<StreamType>,
+    pub closed: Vec<StreamType>,
+}
+
+/// A stream with two request headers, the second one twice, and a request body.
+pub fn stream() -> TestStream {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let content = Content {
+        request: vec![pair(":path", "/p?q"), pair("X-One", "1"), pair("Two", "2a"), pair("two", "2b")],
+        body: Some(b"0123456789".to_vec()),
+        properties: BTreeMap::from([("request.path".into(), "/p".into()), ("empty".into(), String::new())]),
+        ..Content::default()
+    };
+    TestStream(Box::leak(Box::new(Mutex::new(content))))
+}
+
+impl TestStream {
+    pub fn content(&self) -> MutexGuard<'static, Content> {
+        self.0.lock().unwrap()
+    }
+
+    fn live(&self) -> Result<MutexGuard<'static, Content>, Status> {
+        Some(self.content()).filter(|content| !content.gone).ok_or(Status::NotFound)
+    }
+
+    /// Response headers can be written once there are some.
+    fn with<T>(&self, map: MapType, work: impl FnOnce(&mut Map) -> T) -> Result<T, Status> {
+        let mut content = self.live()?;
+        match map {
+            MapType::RequestHeaders => Ok(work(&mut content.request)),
+            MapType::ResponseHeaders => Ok(work(&mut content.response)),
+            _ => Err(Status::BadArgument),
+        }
+    }
+
+    fn body<T>(&self, buffer: BufferType, work: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T, Status> {
+        match buffer {
+            BufferType::RequestBody => Ok(work(self.live()?.body.as_mut().ok_or(Status::NotFound)?)),
+            BufferType::ResponseBody => Err(Status::NotFound),
+            other => panic!("{other:?} is no body"),
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Stream for TestStream {
+    fn for_each_pair(&self, map: MapType, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), Status> {
+        self.with(map, |map| map.iter().for_each(|(name, value)| visit(name.as_bytes(), value.as_bytes())))
+    }
+
+    fn pair(&self, map: MapType, name: &[u8], visit: impl FnOnce(&[u8])) -> Result<(), Status> {
+        self.with(map, |map| {
+            let found = map.iter().find(|pair| pair.0.as_bytes().eq_ignore_ascii_case(name));
+            found.map(|pair| visit(pair.1.as_bytes())).ok_or(Status::NotFound)
+        })?
+    }
+
+    fn add_pair(&self, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        self.with(map, |map| map.push((text(name), text(value))))
+    }
+
+    fn replace_pair(&self, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Status> {
+        self.remove_pair(map, name)?;
+        self.add_pair(map, name, value)
+    }
+
+    fn remove_pair(&self, map: MapType, name: &[u8]) -> Result<(), Status> {
+        self.with(map, |map| map.retain(|pair| !pair.0.as_bytes().eq_ignore_ascii_case(name)))
+    }
+
+    fn set_pairs(&self, map: MapType, pairs: &Pairs<'_>) -> Result<(), Status> {
+        self.with(map, |map| *map = pairs.iter().map(|(name, value)| (text(name), text(value))).collect())
+    }
+
+    fn buffer_len(&self, buffer: BufferType) -> Result<usize, Status> {
+        self.body(buffer, |body| body.len())
+    }
+
+    fn read_buffer(&self, buffer: BufferType, start: usize, out: &mut [u8]) -> Result<(), Status> {
+        self.body(buffer, |body| out.copy_from_slice(&body[start..start + out.len()]))
+    }
+
+    fn splice_buffer(&self, buffer: BufferType, start: usize, len: usize, data: &[u8]) -> Result<(), Status> {
+        self.body(buffer, |body| drop(body.splice(start..start + len, data.iter().copied())))
+    }
+
+    fn property(&self, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status> {
+        let content = self.live()?;
+        let value = content.properties.get(&text(path)).ok_or(Status::NotFound)?;
+        out.extend_from_slice(if format == PropertyFormat::Envoy { b"envoy" } else { value.as_bytes() });
+        Ok(())
+    }
+
+    fn set_property(&self, path: &[u8], value: Option<&[u8]>) -> Result<(), Status> {
+        let mut content = self.live()?;
+        match value {
+            Some(value) => content.properties.insert(text(path), text(value)),
+            None => content.properties.remove(&text(path)),
+        };
+        Ok(())
+    }
+
+    fn property_format(&self) -> PropertyFormat {
+        self.content().format
+    }
+
+    fn send_local_response(&self, response: LocalResponse) -> Result<(), Status> {
+        self.live()?.reply = Some(response);
+        Ok(())
+    }
+
+    fn continue_stream(&self, part: StreamType) -> Result<(), Status> {
+        self.live()?.continued.push(part);
+        Ok(())
+    }
+
+    fn close_stream(&self, part: StreamType) -> Result<(), Status> {
+        self.live()?.closed.push(part);
+        Ok(())
+    }
+}
