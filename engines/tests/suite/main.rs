@@ -1,0 +1,24 @@
+//! What every engine must do, run on every engine that is compiled in: `calls::wasmi::…` is a test of wasmi.
+
+/// Mounts tests, functions generic over the engine. One that is not mounted is dead code, and the linter says so.
+macro_rules! on_every_engine {
+    ($($test:ident),* $(,)?) => {
+        #[cfg(feature = "wasmtime")]
+        mod wasmtime { $( #[test] fn $test() { super::$test::<engines::Wasmtime>() } )* }
+        #[cfg(feature = "wasmi")]
+        mod wasmi { $( #[test] fn $test() { super::$test::<engines::Wasmi>() } )* }
+    };
+}
+
+mod artefacts;
+mod calls;
+mod deadlines;
+mod flags;
+mod forks;
+mod host;
+mod linking;
+mod memory;
+mod modules;
+#[cfg(feature = "wasmtime")]
+mod pool;
+mod traps;
