@@ -82,7 +82,10 @@ impl Facts {
         println!("cargo::metadata=linked_headers={}", u8::from(linked_headers));
         println!("cargo::metadata=flavour={}", nginx.flavour);
         println!("cargo::metadata=build_dir={}", nginx.objs.display());
+        // For the tests of this crate: the server that these headers are of.
+        println!("cargo::rustc-env=WASMX_NGINX_FLAVOUR={}", nginx.flavour);
         if let Some(binary) = &nginx.binary {
+            println!("cargo::rustc-env=WASMX_NGINX_BINARY={}", binary.display());
             println!("cargo::metadata=binary={}", binary.display());
         }
     }

@@ -200,7 +200,7 @@ impl Contexts {
     const fn core_bits(self) -> u32 {
         let inner = (self.bits() >> 1) & 0x3f;
         assert!(self.bits() & !0x7f == 0, "an http context in a core module");
-        (self.bits() & 1) * sys::NGX_MAIN_CONF | inner << 25
+        ((self.bits() & 1) * sys::NGX_MAIN_CONF) | (inner << 25)
     }
 
     const fn http_bits(self) -> u32 {

@@ -81,7 +81,7 @@ impl<'a> Pool<'a> {
         extern "C" fn run<F: FnOnce()>(data: *mut std::ffi::c_void) {
             // SAFETY: data is the box made below, and nginx runs a cleanup once.
             let f = unsafe { Box::from_raw(data.cast::<F>()) };
-            guard((), || f());
+            guard((), f);
         }
         // SAFETY: the pool is valid for 'a.
         let cleanup = unsafe { sys::ngx_pool_cleanup_add(self.raw, 0) };

@@ -153,7 +153,7 @@ impl<'a> Request<'a> {
     /// nginx's number of the connection.
     pub fn connection_number(self) -> u64 {
         // SAFETY: the connection outlives the request.
-        unsafe { (*self.connection()).number as u64 }
+        unsafe { (*self.connection()).number }
     }
 
     /// How many requests came over this connection, this one included.
