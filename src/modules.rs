@@ -31,6 +31,11 @@ impl CoreModule for Core {
         conf::init_conf(cycle, conf)
     }
 
+    fn init_module(cycle: Cycle<'_>, conf: &WasmConf) -> Result<(), Failed> {
+        conf::announce(cycle, conf);
+        Ok(())
+    }
+
     fn init_process(_: Cycle<'_>, conf: &WasmConf) -> Result<(), Failed> {
         worker::start(conf);
         Ok(())

@@ -25,7 +25,7 @@ pub use self::{
     headers::HeaderError,
     headers_in::RequestHeaders,
     headers_out::ResponseHeaders,
-    output::Output,
+    output::{Output, Piece},
     phase::{Phase, PhaseHandler},
     request::Request,
     variable::{VariableError, VariableIndex},

@@ -55,6 +55,15 @@ pub fn next_body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     Status(unsafe { std::mem::transmute::<*mut (), BodyFilter>(next)(r.as_ptr(), chain.as_ptr()) })
 }
 
+impl Request<'_> {
+    /// Gives an error page in place of the response whose header has come to our header filter; what the filter returns
+    /// (ngx_http_filter_finalize_request in src/http/ngx_http_special_response.c).
+    pub fn finalize_from_filter(self, status: u16) -> Status {
+        // SAFETY: a live request, whose header was not sent.
+        Status(unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), ptr::null_mut(), isize::from(status as i16)) })
+    }
+}
+
 /// The `ngx_http_module_t` of a filter.
 #[repr(transparent)]
 pub struct FilterContext<F>(sys::ngx_http_module_t, PhantomData<fn() -> F>);

@@ -14,22 +14,6 @@ static TAG: u8 = 0;
 /// Buffers are made of whole pages: what is that large comes from malloc, and ngx_pfree can give it back.
 const PAGE: usize = 4096;
 
-impl Request<'_> {
-    /// Says whether we hold a part of the response: then the request does not end with its content handler, nginx waits
-    /// for the client with `send_timeout`, and calls the body filters again without a chain. The bit of `r->buffered`
-    /// is that of the image filter, which holds whole responses too: none of the filters after ours uses it for less.
-    pub fn set_buffered(self, buffered: bool) {
-        // Defined in ngx_http_image_filter_module.c, not in a header.
-        const OURS: u32 = 0x08;
-        let r = self.as_ptr();
-        // SAFETY: a Request is a live request.
-        unsafe {
-            let others = (*r).buffered() & !OURS;
-            (*r).set_buffered(if buffered { others | OURS } else { others });
-        }
-    }
-}
-
 /// The output of a body filter for one request.
 ///
 /// What is pushed is queued, in order; [`Output::send`] passes the queue on. Memory is copied and the original
@@ -125,7 +109,10 @@ impl Output {
             let wanted = if buf.is_file() { limit.saturating_sub(before) as u64 } else { u64::MAX };
             let count = buf.len().min(wanted) as usize;
             into.resize(before + count, 0);
-            buf.read_at(0, &mut into[before..])?;
+            if let Err(error) = buf.read_at(0, &mut into[before..]) {
+                into.truncate(before);
+                return Err(error);
+            }
             if (count as u64) < buf.len() {
                 // SAFETY: a buffer of ours in a file, of which that many bytes were left.
                 unsafe { (*buf.as_ptr()).file_pos += count as sys::off_t };
