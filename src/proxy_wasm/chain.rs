@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn each_step_asks_the_filters_in_the_order_of_the_file() {
-        let table: &[(&[Answer], &[usize], &[usize], Flow)] = &[
+        /// Answers of the filters, those that are skipped, those that are asked, and how it ends.
+        type Row<'a> = (&'a [Answer], &'a [usize], &'a [usize], Flow);
+        let table: &[Row<'_>] = &[
             (&[], &[], &[], Flow::Next),
             (&[GO, GO, GO], &[], &[0, 1, 2], Flow::Next),
             (&[GO, PAUSE, GO], &[], &[0, 1], Flow::Wait),

@@ -72,9 +72,10 @@ impl From<OutOfBounds> for Fault<Status> {
 /// What the body of a host function gives.
 pub(crate) type Answer<Code = Status> = Result<(), Fault<Code>>;
 
-/// The number that the guest sees; 0 is success in Proxy-Wasm and in WASI.
-pub(crate) fn to_abi<Code: Into<u32>>(answer: Answer<Code>) -> Result<u32, Trap> {
-    match answer {
+/// Runs a body and gives the number that the guest sees; 0 is success in Proxy-Wasm and in WASI.
+#[inline]
+pub(crate) fn to_abi<Code: Into<u32>>(body: impl FnOnce() -> Answer<Code>) -> Result<u32, Trap> {
+    match body() {
         Ok(()) => Ok(0),
         Err(Fault::Code(code)) => Ok(code.into()),
         Err(Fault::Trap(trap)) => Err(trap),
@@ -143,10 +144,9 @@ macro_rules! hostcalls {
     }};
     (@body () ($caller:ident $($arg:ident)*) $body:tt) => { $body };
     (@body u32 ($caller:ident $($arg:ident)*) $body:tt) => { $body };
-    (@body $code:ident ($caller:ident $($arg:ident)*) $body:tt) => {{
-        let answer: $crate::proxy_wasm::hostcalls::Answer<$code> = (|| $body)();
-        $crate::proxy_wasm::hostcalls::to_abi(answer)
-    }};
+    (@body $code:ident ($caller:ident $($arg:ident)*) $body:tt) => {
+        $crate::proxy_wasm::hostcalls::to_abi(|| -> $crate::proxy_wasm::hostcalls::Answer<$code> $body)
+    };
 }
 pub(crate) use hostcalls;
 
