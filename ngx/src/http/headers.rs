@@ -253,3 +253,56 @@ pub(crate) fn names_header(variable: &[u8], prefix: &[u8], header: &[u8]) -> boo
         rest.len() == header.len() && rest.iter().copied().eq(header.iter().map(as_in_variable))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_without_case() {
+        assert!(same_name(b"Content-Type", b"content-type"));
+        assert!(!same_name(b"content-type", b"content-typf"));
+        assert!(!same_name(b"a", b""));
+        assert!(same_name(b"", b""));
+    }
+
+    #[test]
+    fn what_would_split_a_message_is_refused() {
+        assert_eq!(check(b"x-a", b"any \x80\xff\t bytes"), Ok(()));
+        for value in [&b"a\r\nb: c"[..], b"a\nb", b"a\0"] {
+            assert_eq!(check(b"x-a", value), Err(HeaderError::Invalid));
+        }
+        for name in [&b""[..], b"a b", b"a:", b":path", b"a\r", "é".as_bytes()] {
+            assert_eq!(check(name, b""), Err(HeaderError::Invalid));
+        }
+    }
+
+    #[test]
+    fn lengths_are_digits() {
+        assert_eq!(digits(b"0042"), Some(42));
+        for text in [&b""[..], b"+1", b"-1", b"1 ", b"1,1", b"99999999999999999999"] {
+            assert_eq!(digits(text), None);
+        }
+        assert_eq!(decimal(0, &mut [0; 20]), b"0");
+        assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");
+    }
+
+    #[test]
+    fn variables_name_headers_with_underscores() {
+        assert!(names_header(b"http_x_id", b"http_", b"X-Id"));
+        assert!(!names_header(b"http_x_id2", b"http_", b"x-id"));
+        assert!(!names_header(b"http_x-id", b"http_", b"x-id"));
+        assert!(!names_header(b"x_id", b"http_", b"x-id"));
+    }
+
+    #[test]
+    fn the_hash_is_nginx_s() {
+        assert_eq!(hash(b"Host"), ((usize::from(b'h') * 31 + 111) * 31 + 115) * 31 + 116);
+    }
+
+    #[test]
+    fn a_name_too_long_to_be_known_is_none() {
+        assert_eq!(Lower::new(b"X-Forwarded-For").as_bytes(), b"x-forwarded-for");
+        assert_eq!(Lower::new(&[b'a'; LONGEST_KNOWN + 1]).as_bytes(), b"");
+    }
+}

@@ -365,3 +365,29 @@ fn host_len(host: &[u8]) -> Option<usize> {
     }
     (len > 0).then_some(len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::host_len;
+
+    #[test]
+    fn a_host_is_what_nginx_takes_for_one() {
+        for (host, name) in [
+            ("example.com", Some("example.com")),
+            ("example.com.", Some("example.com")),
+            ("example.com:8080", Some("example.com")),
+            ("example.com.:80", Some("example.com")),
+            ("[::1]:80", Some("[::1]")),
+            ("", None),
+            (".", None),
+            (":80", None),
+            ("a..b", None),
+            ("..", None),
+            ("a/b", None),
+            ("a b", None),
+            ("a\u{7f}", None),
+        ] {
+            assert_eq!(host_len(host.as_bytes()), name.map(str::len), "{host:?}");
+        }
+    }
+}

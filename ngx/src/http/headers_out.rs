@@ -449,3 +449,20 @@ fn charset(value: &[u8]) -> Option<Charset> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::charset;
+
+    #[test]
+    fn a_type_may_name_its_charset() {
+        let named = |value: &'static [u8]| charset(value).map(|c| (&value[..c.type_len], &value[c.at..][..c.len]));
+        assert_eq!(named(b"text/html; charset=utf-8"), Some((&b"text/html"[..], &b"utf-8"[..])));
+        assert_eq!(named(b"text/html;CHARSET=\"x\""), Some((&b"text/html"[..], &b"x"[..])));
+        assert_eq!(named(b"a/b; q=1; charset=x"), Some((&b"a/b; q=1"[..], &b"x"[..])));
+        assert_eq!(named(b"text/html"), None);
+        assert_eq!(named(b"text/html; "), None);
+        assert_eq!(named(b"text/html; charse"), None);
+        assert_eq!(named(b"text/html; charset="), Some((&b"text/html"[..], &b""[..])));
+    }
+}
