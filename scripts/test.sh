@@ -22,10 +22,9 @@ run() {
 
 module_in() { WASMX_FLAVOUR=$1 cargo test --release --no-fail-fast -p wasmx-t "${tests[@]}"; }
 
-run "engines: the conformance suite" "10 min the first time: the engines are big, and compiled once" \
-    cargo test --release --no-fail-fast -p engines --no-default-features --features "$engines"
-run "the Proxy-Wasm host, without nginx" "2 min" \
-    cargo test --release --no-fail-fast --no-default-features --features "$engines"
+# Both packages in one command: chosen alone, `engines` would have other features in its tree, and wasmtime be built twice.
+run "the engines' conformance suite, and the Proxy-Wasm host without nginx" "10 min the first time: the engines are big" \
+    cargo test --release --no-fail-fast -p engines -p ngx_wasmx_module --no-default-features --features "$engines"
 run "the guests of the tests" "1 to 2 min the first time" t/guests/build.sh
 run "the example filters" "seconds" scripts/build-guests.sh examples/rust target/examples
 for flavour in $flavours; do
