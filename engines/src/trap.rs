@@ -103,6 +103,13 @@ impl Trap {
     }
 }
 
+/// An engine's message without its line breaks: a message is a line of the log.
+#[cold]
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+pub(crate) fn one_line(message: impl fmt::Display) -> String {
+    message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)

@@ -17,13 +17,16 @@ pub(crate) use self::convert::raise;
 use self::convert::{func_type, imports, neutral, trap};
 use crate::{
     Args, Caller, Config, Export, FlagEffect, FlagError, HostFunction, Import, ImportError, Ret, Ticker, Trap,
-    WasmEngine, Wiring, functions::Functions,
+    WasmEngine, Wiring, functions::Functions, trap::one_line,
 };
 
 /// The most elements that one table may hold, as with wasmtime.
 const TABLE_LIMIT: usize = 100_000;
 /// Fuel between two looks at the clock: some hundred thousand instructions, about a millisecond.
 const SLICE: u64 = 100_000;
+/// Allocators within host functions within allocators and so on. wasmi's frames are not on our stack, but between two of
+/// them a host function's are, and no limit of wasmi counts those.
+const NESTING: u32 = 32;
 /// What a serialised module begins with. The rest is its WebAssembly: translating it takes less than checking a
 /// translation would.
 const MAGIC: &[u8] = b"wasmx wasmi 2.0\n";
@@ -52,6 +55,8 @@ pub struct Cell<T> {
     alloc: Option<w::TypedFunc<(u32,), u32>>,
     /// Whether the guest has trapped.
     dead: bool,
+    /// How many calls of the allocator are under way.
+    nested: u32,
     deadline: Deadline,
     limits: w::StoreLimits,
 }
@@ -212,8 +217,16 @@ impl<T: Send + 'static> Caller<T> for Guest<'_, T> {
     }
 
     fn alloc(&mut self, size: u32) -> Result<u32, Trap> {
-        let Some(alloc) = self.0.data().alloc else { return Ok(0) };
-        run(&mut self.0, &alloc, (size,))
+        let cell = self.0.data_mut();
+        let Some(alloc) = cell.alloc else { return Ok(0) };
+        if cell.nested == NESTING {
+            cell.dead = true;
+            return Err(Trap::guest("call stack exhausted"));
+        }
+        cell.nested += 1;
+        let result = run(&mut self.0, &alloc, (size,));
+        self.0.data_mut().nested -= 1;
+        result
     }
 }
 
@@ -238,7 +251,8 @@ impl WasmEngine for Wasmi {
 
     fn compile(&self, wasm: &[u8]) -> anyhow::Result<Module> {
         let exported = start::as_export(wasm);
-        let module = w::Module::new(&self.engine, exported.as_deref().unwrap_or(wasm))?;
+        let module = w::Module::new(&self.engine, exported.as_deref().unwrap_or(wasm))
+            .map_err(|error| anyhow::Error::msg(one_line(error)))?;
         let starts = exported.is_some();
         let sound = !starts || slot::<(), ()>(&module, start::NAME).is_some();
         ensure!(sound, "the start function has parameters or results");
@@ -296,7 +310,7 @@ impl WasmEngine for Wasmi {
     ) -> Result<Instance<T>, Trap> {
         let limits = w::StoreLimitsBuilder::new().memory_size(self.memory_limit).table_elements(TABLE_LIMIT).build();
         let deadline = Deadline { limit, since: None };
-        let cell = Cell { data, memory: None, alloc: None, dead: false, deadline, limits };
+        let cell = Cell { data, memory: None, alloc: None, dead: false, nested: 0, deadline, limits };
         let mut store = w::Store::new(&self.engine, cell);
         store.limiter(|cell| &mut cell.limits);
         // Filling memory from the module's data costs fuel too, and cannot be resumed.

@@ -2,7 +2,7 @@
 
 use ::wasmi as w;
 
-use crate::{ExternType, FuncType, Import, Trap, ValType};
+use crate::{ExternType, FuncType, Import, Trap, ValType, trap::one_line};
 
 impl w::errors::HostError for Trap {}
 
@@ -21,7 +21,7 @@ pub(super) fn trap(error: &w::Error) -> Trap {
     match error.as_trap_code() {
         Some(w::TrapCode::IndirectCallToNull) => Trap::guest("uninitialized element"),
         Some(code) => Trap::guest(code),
-        None => Trap::host(error.to_string()),
+        None => Trap::host(one_line(error)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ::wasmtime as w;
 
-use crate::{ExternType, FuncType, Import, Trap, ValType};
+use crate::{ExternType, FuncType, Import, Trap, ValType, trap::one_line};
 
 /// Our trap as the error that wasmtime carries through the guest.
 #[cold]
@@ -24,7 +24,7 @@ pub(super) fn trap(error: w::Error) -> Trap {
                 let text = trap.to_string();
                 Trap::guest(text.strip_prefix("wasm trap: ").unwrap_or(&text))
             }
-            None => Trap::host(format!("{error:#}")),
+            None => Trap::host(one_line(format!("{error:#}"))),
         },
     };
     trap.with_backtrace(|| frames)
@@ -55,7 +55,7 @@ fn render(backtrace: &w::WasmBacktrace) -> Option<String> {
 
 /// wasmtime's reason, with all it has to say on one line.
 pub(super) fn reason(error: w::Error) -> anyhow::Error {
-    anyhow::Error::msg(format!("{error:#}"))
+    anyhow::Error::msg(one_line(format!("{error:#}")))
 }
 
 pub(super) fn imports(module: &w::Module) -> Vec<Import> {

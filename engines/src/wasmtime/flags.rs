@@ -10,6 +10,8 @@ use crate::{Config, FlagEffect, FlagError, WasmEngine as _, flag::Flag};
 const PAGE: u64 = 64 << 10;
 /// What wasmtime reserves for a memory by itself: all that a 32-bit address can reach, so that accesses need no check.
 const WHOLE_ADDRESS_SPACE: u64 = 4 << 30;
+/// What wasmtime puts behind a memory by itself: an access at a constant offset smaller than this needs no check.
+const LARGE_GUARD: u64 = 32 << 20;
 /// The most memories and tables of one module in the pool; most have one of each.
 const PER_MODULE: u32 = 8;
 
@@ -19,6 +21,7 @@ pub(super) struct Settings {
     config: w::Config,
     strategy: Option<w::Strategy>,
     reservation: Option<u64>,
+    guard: Option<u64>,
     pub(super) fuel: bool,
 }
 
@@ -92,8 +95,8 @@ static FLAGS: &[(&str, Flag<Settings>)] = &[
     ),
     ("static_memory_maximum_size", Flag::Size(|it, size| it.reservation = Some(size))),
     ("memory_reservation", Flag::Size(|it, size| it.reservation = Some(size))),
-    ("static_memory_guard_size", Flag::Size(|it, size| _ = it.config.memory_guard_size(size))),
-    ("memory_guard_size", Flag::Size(|it, size| _ = it.config.memory_guard_size(size))),
+    ("static_memory_guard_size", Flag::Size(|it, size| it.guard = Some(size))),
+    ("memory_guard_size", Flag::Size(|it, size| it.guard = Some(size))),
     // One guard size serves both kinds of memory now.
     ("dynamic_memory_guard_size", Flag::GoneSize),
     // The module's own business.
@@ -155,23 +158,33 @@ impl Settings {
     /// The engine that compiles, with a pool if at all possible, and the one for what the pool has no room for.
     pub(super) fn engines(&self, config: &Config) -> anyhow::Result<(w::Engine, Option<w::Engine>)> {
         let limit = memory_limit(config) as u64;
-        let reservation = self.reservation.unwrap_or(WHOLE_ADDRESS_SPACE).max(limit);
-        let mut engine_config = self.config.clone();
+        let usual = self.config_for(WHOLE_ADDRESS_SPACE, LARGE_GUARD, limit);
+        // Under a limit on address space this may still fit; its code checks each access.
+        let frugal = self.config_for(limit, PAGE, limit);
         if config.instances > 0 {
-            // Under a limit on address space a smaller reservation may still fit; its code checks each access.
-            for reservation in [reservation, limit] {
-                engine_config.memory_reservation(reservation);
-                let mut pooled = engine_config.clone();
+            for on_demand in [&usual, &frugal] {
+                let mut pooled = on_demand.clone();
                 pooled.allocation_strategy(pool(config));
                 if let Ok(main) = w::Engine::new(&pooled) {
-                    let spare = w::Engine::new(&engine_config).map_err(reason)?;
+                    let spare = w::Engine::new(on_demand).map_err(reason)?;
                     return Ok((main, Some(spare)));
                 }
             }
         }
-        // No pool: and when flags are at fault rather than memory, this is what says so.
-        let main = w::Engine::new(&engine_config).map_err(reason)?;
+        // No pool. And when flags are at fault rather than memory, this is what says so.
+        let on_demand = if config.instances > 0 { &frugal } else { &usual };
+        let main = w::Engine::new(on_demand).map_err(reason)?;
         Ok((main, None))
+    }
+
+    /// With these sizes of a memory's reservation and guard, unless flags say otherwise. A slot of the pool can be no
+    /// smaller than what a memory may grow to.
+    fn config_for(&self, reservation: u64, guard: u64, limit: u64) -> w::Config {
+        let mut config = self.config.clone();
+        config
+            .memory_reservation(self.reservation.unwrap_or(reservation).max(limit))
+            .memory_guard_size(self.guard.unwrap_or(guard));
+        config
     }
 }
 

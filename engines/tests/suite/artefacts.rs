@@ -61,7 +61,7 @@ fn what_is_no_module_is_refused<E: WasmEngine>() {
 #[cfg(feature = "wasmtime")]
 #[test]
 fn an_artefact_made_under_other_flags_is_refused() {
-    let flags = vec![("cranelift_nan_canonicalization".into(), "on".into())];
+    let flags = vec![("consume_fuel".into(), "on".into())];
     let other = engines::Wasmtime::new(&Config { flags, ..config() }).unwrap();
     let engine = engines::Wasmtime::new(&config()).unwrap();
     let artefact = other.serialize(&other.compile(&bytes(ANSWER)).unwrap()).unwrap();

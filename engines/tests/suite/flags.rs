@@ -1,9 +1,7 @@
 //! Compilers and flags.
 
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
 use engines::{Config, FlagEffect, FlagError, WasmEngine};
 
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
 use crate::host::config;
 
 on_every_engine!(

@@ -23,17 +23,18 @@ fn every_import_that_is_wrong_is_named<E: WasmEngine>() {
     let mut linker = engine.linker::<Host>();
     define(&mut linker);
     let errors = engine.plan(&linker, &module.unwrap(), WIRING).err().unwrap();
-    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let mut lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.sort();
     assert_eq!(
         lines,
         [
-            r#"failed importing "env.nothing": missing host function"#,
-            r#"failed importing "env.quit": incompatible type (i64, f32) -> i32, should be (i32) -> ()"#,
-            r#"failed importing "other.refuse": missing host function"#,
+            r#"failed importing "env.base": missing host global"#,
             r#"failed importing "env.log": incompatible type memory, should be (i32, i32) -> ()"#,
             r#"failed importing "env.memory": missing host memory"#,
+            r#"failed importing "env.nothing": missing host function"#,
+            r#"failed importing "env.quit": incompatible type (i64, f32) -> i32, should be (i32) -> ()"#,
             r#"failed importing "env.table": missing host table"#,
-            r#"failed importing "env.base": missing host global"#,
+            r#"failed importing "other.refuse": missing host function"#,
         ]
     );
 }

@@ -1,5 +1,7 @@
 //! What every engine must do, run on every engine that is compiled in: `calls::wasmi::…` is a test of wasmi.
 
+#![cfg_attr(not(any(feature = "wasmtime", feature = "wasmi")), allow(dead_code, unused_imports, unused_macros))]
+
 /// Mounts tests, functions generic over the engine. One that is not mounted is dead code, and the linter says so.
 macro_rules! on_every_engine {
     ($($test:ident),* $(,)?) => {

@@ -96,7 +96,7 @@ fn instances_of_several_modules_take_turns<E: WasmEngine>() {
     let engine = E::new(&config()).unwrap();
     let plans: Vec<_> = (0..3u32)
         .map(|n| {
-            let data = format!("{GROW}").replacen(
+            let data = GROW.replacen(
                 "(memory (export \"memory\") 1)",
                 &format!("(memory (export \"memory\") 1) (data (i32.const {}) \"x\")", 8 * n),
                 1,

@@ -36,7 +36,7 @@ const WAYS: &str = r#"(module
     (func (export "refuse") (call $refuse))
     (func (export "quit") (call $quit (i32.const 42)))
     (func (export "blow_up") (drop (call $blow_up)))
-    (func (export "allocate") (param i32) (result i32)
+    (func $allocate (export "allocate") (param i32) (result i32)
         (if (i32.eq (local.get 0) (i32.const 1)) (then unreachable))
         (if (i32.eq (local.get 0) (i32.const 2)) (then (call $refuse)))
         (if (i32.eq (local.get 0) (i32.const 3)) (then (call $quit (i32.const 3))))
@@ -82,8 +82,8 @@ fn a_backtrace_names_functions<E: WasmEngine>() {
     if E::NAME != "wasmi" {
         let lines: Vec<_> = trap.backtrace().unwrap().lines().collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines[0].contains("0: 0x") && lines[0].ends_with("!inner"), "{lines:?}");
-        assert!(lines[1].contains("1: 0x") && lines[1].ends_with("!outer"), "{lines:?}");
+        assert!(lines[0].trim_start().starts_with("0: ") && lines[0].ends_with("!inner"), "{lines:?}");
+        assert!(lines[1].trim_start().starts_with("1: ") && lines[1].ends_with("!outer"), "{lines:?}");
 
         let nested = loaded.start().call::<(u32,), ()>("nested", (2,)).unwrap_err();
         assert!(nested.backtrace().unwrap().contains("!allocate"), "{nested:?}");
