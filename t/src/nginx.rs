@@ -16,6 +16,7 @@ pub use config::Lines;
 pub use running::Running;
 
 use crate::engine::Engine;
+use crate::guests::guest;
 use crate::paths::target;
 use config::Config;
 
@@ -116,6 +117,14 @@ impl Nginx {
         lines.add_to(&mut body);
         self.config.locations.push((path.to_owned(), body));
         self
+    }
+
+    /// A location with the guest `script` as its filter, told what to do (see `t/guests/script/src/lib.rs`), and more
+    /// directives.
+    pub fn script(self, path: &str, statements: &str, lines: impl Lines) -> Self {
+        let known = self.config.wasm.iter().flatten().any(|line| line.starts_with("module script "));
+        let nginx = if known { self } else { self.wasm("script", guest("script")) };
+        nginx.location(path, (format!("proxy_wasm script '{statements}';"), lines))
     }
 
     /// `http {}` before `wasm {}`.

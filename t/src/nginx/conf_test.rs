@@ -71,6 +71,14 @@ impl ConfTest {
         self
     }
 
+    /// Asserts an `[emerg]` line with `text` that names the configuration file and some line of it.
+    #[track_caller]
+    pub fn complains(&self, text: &str) -> &Self {
+        let found = |line: &str| line.contains("[emerg]") && line.contains(text) && line.contains("/nginx.conf:");
+        assert!(self.stderr.lines().any(found), "nginx -t should say {text:?}, with a line, at [emerg]\n{self}");
+        self
+    }
+
     /// How many `[emerg]` lines there are.
     pub fn complaints(&self) -> usize {
         self.stderr.lines().filter(|line| line.contains("[emerg]")).count()

@@ -1,0 +1,8 @@
+//! Header maps: what a filter changes is what everybody sees.
+
+mod maps;
+mod pseudo;
+mod request;
+mod response;
+mod sdk;
+mod typed;
