@@ -14,8 +14,20 @@ use crate::engine::{self, Compiled, Runtime};
 static CACHE: Mutex<Cache> = Mutex::new(Cache { runtimes: Vec::new(), modules: Vec::new() });
 
 struct Cache {
-    runtimes: Vec<(&'static str, Config, Weak<dyn Runtime>)>,
-    modules: Vec<(Weak<dyn Runtime>, Digest, Weak<dyn Compiled>)>,
+    runtimes: Vec<KnownRuntime>,
+    modules: Vec<KnownModule>,
+}
+
+struct KnownRuntime {
+    name: &'static str,
+    config: Config,
+    runtime: Weak<dyn Runtime>,
+}
+
+struct KnownModule {
+    runtime: Weak<dyn Runtime>,
+    digest: Digest,
+    compiled: Weak<dyn Compiled>,
 }
 
 /// A compiled module, and whether it had been compiled before.
@@ -30,13 +42,13 @@ pub struct Found {
 /// When the engine refuses the configuration.
 pub fn runtime(name: &'static str, config: &Config) -> anyhow::Result<Arc<dyn Runtime>> {
     let mut cache = lock();
-    cache.runtimes.retain(|(_, _, runtime)| runtime.strong_count() > 0);
-    let known = cache.runtimes.iter().find(|(engine, from, _)| *engine == name && from == config);
-    if let Some(runtime) = known.and_then(|(_, _, runtime)| runtime.upgrade()) {
+    cache.runtimes.retain(|known| known.runtime.strong_count() > 0);
+    let known = cache.runtimes.iter().find(|known| known.name == name && known.config == *config);
+    if let Some(runtime) = known.and_then(|known| known.runtime.upgrade()) {
         return Ok(runtime);
     }
     let runtime = engine::runtime(name, config)?;
-    cache.runtimes.push((name, config.clone(), Arc::downgrade(&runtime)));
+    cache.runtimes.push(KnownRuntime { name, config: config.clone(), runtime: Arc::downgrade(&runtime) });
     Ok(runtime)
 }
 
@@ -46,13 +58,14 @@ pub fn runtime(name: &'static str, config: &Config) -> anyhow::Result<Arc<dyn Ru
 /// When they are no valid module.
 pub fn compile(runtime: &Arc<dyn Runtime>, digest: Digest, wasm: &[u8]) -> anyhow::Result<Found> {
     let mut cache = lock();
-    cache.modules.retain(|(_, _, compiled)| compiled.strong_count() > 0);
-    let known = cache.modules.iter().find(|(by, of, _)| *of == digest && same(by, runtime));
-    if let Some(compiled) = known.and_then(|(_, _, compiled)| compiled.upgrade()) {
+    cache.modules.retain(|known| known.compiled.strong_count() > 0);
+    let known = cache.modules.iter().find(|known| known.digest == digest && same(&known.runtime, runtime));
+    if let Some(compiled) = known.and_then(|known| known.compiled.upgrade()) {
         return Ok(Found { compiled, reused: true });
     }
     let compiled = runtime.compile(wasm)?;
-    cache.modules.push((Arc::downgrade(runtime), digest, Arc::downgrade(&compiled)));
+    let (by, of) = (Arc::downgrade(runtime), Arc::downgrade(&compiled));
+    cache.modules.push(KnownModule { runtime: by, digest, compiled: of });
     Ok(Found { compiled, reused: false })
 }
 

@@ -32,27 +32,30 @@ impl Engines {
         self.default.or(engine::NAMES.first().copied()).unwrap_or_default()
     }
 
-    /// What an engine is made from.
-    ///
-    /// # Errors
-    /// The text of a mistake, and where it is.
-    pub fn config(&self, engine: &str, conf: &WasmConf) -> Result<Config, (String, At)> {
+    /// What an engine is made from. With a compiler that it does not have, it is made as if none were named, so that
+    /// the modules are checked all the same; [`Engines::wrong_compiler`] tells.
+    pub fn config(&self, engine: &str, conf: &WasmConf) -> Config {
         let block = self.blocks.iter().find(|block| block.engine == engine);
-        let own = block.and_then(|block| block.compiler.as_ref());
-        let compiler = own.or(self.compiler.as_ref().filter(|_| engine == self.default_name()));
-        if let Some((name, at)) = compiler
-            && name != "auto"
-            && !engine::compilers(engine).contains(&name.as_str())
-        {
-            return Err((format!("[wasm] invalid compiler \"{name}\""), at.clone()));
-        }
-        Ok(Config {
-            compiler: compiler.map_or_else(|| "auto".to_owned(), |(name, _)| name.clone()),
+        let compiler = self.compiler_of(engine).filter(|(name, _)| has_compiler(engine, name));
+        Config {
+            compiler: compiler.map_or("auto", |(name, _)| name).to_owned(),
             flags: block.map(|block| block.flags.clone()).unwrap_or_default(),
             memory_limit: conf.memory_limit,
             instances: conf.instances,
             backtraces: conf.backtraces,
-        })
+        }
+    }
+
+    /// The compiler written for an engine that does not have it, and where.
+    pub fn wrong_compiler(&self, engine: &str) -> Option<&(String, At)> {
+        self.compiler_of(engine).filter(|(name, _)| !has_compiler(engine, name))
+    }
+
+    /// That of its block; for the default engine, failing that, the one of `wasm {}`.
+    fn compiler_of(&self, engine: &str) -> Option<&(String, At)> {
+        let block = self.blocks.iter().find(|block| block.engine == engine);
+        let own = block.and_then(|block| block.compiler.as_ref());
+        own.or(self.compiler.as_ref().filter(|_| engine == self.default_name()))
     }
 
     /// The engines of this build for which there is something to check, in use or not.
@@ -69,6 +72,10 @@ impl Engines {
         });
         &mut self.blocks[index]
     }
+}
+
+fn has_compiler(engine: &str, name: &str) -> bool {
+    name == "auto" || engine::compilers(engine).contains(&name)
 }
 
 /// `engine NAME`

@@ -9,7 +9,7 @@ use ngx::process::{self, Kind};
 use ngx::{Cycle, Level, Log};
 use sha2::{Digest as _, Sha256};
 
-use super::problems::{At, one_line, system};
+use super::problems::{one_line, system};
 use super::values::{self, Digest};
 use super::{Module, WasmConf, cache, trial};
 use crate::engine::Runtime;
@@ -52,25 +52,25 @@ fn start_engines(log: Log<'_>, conf: &mut WasmConf) {
     names.sort_unstable();
     names.dedup();
     for name in names {
-        let used = conf.modules.iter().any(|module| module.engine.unwrap_or(default) == name);
-        if let Err((text, at)) = start_engine(conf, name, used) {
-            conf.problems.tell(log, &at, format_args!("{text}"));
+        if let Some((compiler, at)) = conf.engines.wrong_compiler(name).cloned() {
+            conf.problems.tell(log, &at, format_args!("[wasm] invalid compiler \"{compiler}\""));
+        }
+        if conf.modules.iter().any(|module| module.engine.unwrap_or(default) == name) {
+            start_engine(log, conf, name);
         }
     }
 }
 
-fn start_engine(conf: &mut WasmConf, name: &'static str, used: bool) -> Result<(), (String, At)> {
-    let config = conf.engines.config(name, conf)?;
-    if !used {
-        return Ok(());
-    }
+fn start_engine(log: Log<'_>, conf: &mut WasmConf, name: &'static str) {
+    let config = conf.engines.config(name, conf);
     conf.note(Level::Info, format!("[wasm] using {name} with compiler: \"{}\"", config.compiler));
-    let runtime = cache::runtime(name, &config).map_err(|error| {
-        let reason = one_line(&format!("{error:#}"));
-        (format!("[wasm] failed initializing wasm VM: {reason}"), conf.block.clone().unwrap_or_default())
-    })?;
-    conf.runtimes.push(runtime);
-    Ok(())
+    match cache::runtime(name, &config) {
+        Ok(runtime) => conf.runtimes.push(runtime),
+        Err(error) => {
+            let (at, reason) = (conf.block.clone().unwrap_or_default(), one_line(&format!("{error:#}")));
+            conf.problems.tell(log, &at, format_args!("[wasm] failed initializing wasm VM: {reason}"));
+        }
+    }
 }
 
 /// Loads one module; what is wrong with it is told.
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_text_is_said_in_one_line() {
-        assert_eq!(reason("(module\n  (foo))"), "unexpected token, expected one of: `type`");
+        assert_eq!(reason("(module\n  (foo))"), "expected valid module field at 2:4");
         assert_eq!(reason("(module))"), "extra tokens remaining after parse at 1:9");
     }
 }

@@ -47,17 +47,22 @@ pub fn read(cf: Conf<'_>, conf: &mut WasmConf) -> Result<(), String> {
         let text = format_args!("this build has no \"{engine}\" engine: \"engine={engine}\" is taken as configuration");
         cf.log_error(Level::Warn, text);
     }
+    // Without its configuration it is a module all the same: filters name it, and it may have other mistakes.
+    let (config, outcome) = match bytes(cf, args.config) {
+        Ok(config) => (config, Ok(())),
+        Err(text) => (Vec::new(), Err(text)),
+    };
     conf.modules.push(Module {
         name: args.name.to_owned(),
         path: cf.full_path(args.path),
-        config: bytes(cf, args.config)?,
+        config,
         engine: args.engine,
         sha256: args.sha256,
         program: None,
         compiled: None,
         at: At::of(cf),
     });
-    Ok(())
+    outcome
 }
 
 /// The bytes of a configuration for a guest.

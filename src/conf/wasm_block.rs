@@ -76,9 +76,12 @@ const fn compiler(contexts: Contexts, handler: Handler) -> Directive {
 
 /// `wasm { … }`. A second one is a mistake, and read all the same for those in it.
 fn block(cf: Conf<'_>) -> Result<(), ConfError> {
-    in_wasm(cf, |cf, conf| match conf.block.replace(At::of(cf)) {
-        None => Ok(()),
-        Some(_) => Err(duplicate(cf)),
+    in_wasm(cf, |cf, conf| {
+        if conf.block.is_some() {
+            return Err(duplicate(cf));
+        }
+        conf.block = Some(At::of(cf));
+        Ok(())
     })?;
     Ok(cf.parse_block(Contexts::WASM)?)
 }
