@@ -74,9 +74,9 @@ grep -q '^x-hello: client' "$prefix/filtered" || failed=1
 exchange "2. The body rewritten on the fly" \
     "proxy_wasm rewrite_body 'nginx=WasmX in nginx'" /rewrite "Hello from WasmX in nginx."
 exchange "3. A request without a key, answered by the filter: the upstream is not asked" \
-    "proxy_wasm api_key 'open sesame'" /secret "HTTP/1.1 401"
+    "proxy_wasm api_key 'open sesame'; proxy_wasm hello_headers" /secret "HTTP/1.1 401"
 exchange "4. A request with a wrong key" \
-    "proxy_wasm api_key 'open sesame'" /secret "HTTP/1.1 403" -H "x-api-key: hush"
+    "proxy_wasm api_key 'open sesame'; proxy_wasm hello_headers" /secret "HTTP/1.1 403" -H "x-api-key: hush"
 exchange "5. A request with the right key, which the filter takes away; the next filter of the chain adds its headers" \
     "proxy_wasm api_key 'open sesame'; proxy_wasm hello_headers" /secret "x-hello: upstream" -H "x-api-key: open sesame"
 grep -q '^x-api-key: open' "$prefix/filtered" && failed=1
