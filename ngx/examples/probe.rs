@@ -7,8 +7,8 @@ use std::{
 };
 
 use ngx::{
-    Arity, Conf, ConfError, Contexts, CoreModule, Cycle, Directive, Failed, HttpFilter, HttpModule, Posted, Status,
-    Timer,
+    Arity, Conf, ConfError, Contexts, CoreModule, Cycle, Directive, Failed, HttpFilter, HttpModule, Pool, Posted,
+    Status, Timer,
     http::{Chain, Handle, Merge, Phase, PhaseHandler, Request, next_body_filter, next_header_filter},
 };
 
@@ -87,20 +87,24 @@ impl HttpModule for Http {
     type Main = ();
     type Loc = Loc;
 
-    const DIRECTIVES: &'static [Directive] = &[
-        Directive::new(
-            c"probe_mode",
-            Contexts::HTTP.union(Contexts::SERVER).union(Contexts::LOCATION),
-            Arity::Exact(1),
-            |cf| {
-                cf.loc_conf::<Http>().mode = Some(cf.args()[1].to_string_lossy().into_owned());
-                Ok(())
-            },
-        ),
-        Directive::new(c"probe_content", Contexts::LOCATION, Arity::Exact(0), |cf| {
-            Ok(cf.set_content_handler::<Content>()?)
-        }),
-    ];
+    const DIRECTIVES: &'static [Directive] =
+        &[
+            Directive::new(
+                c"probe_mode",
+                Contexts::HTTP.union(Contexts::SERVER).union(Contexts::LOCATION),
+                Arity::Exact(1),
+                |cf| {
+                    cf.loc_conf::<Http>().mode = Some(cf.args()[1].to_string_lossy().into_owned());
+                    Ok(())
+                },
+            ),
+            Directive::new(c"probe_content", Contexts::LOCATION, Arity::Exact(0), |cf| {
+                Ok(cf.set_content_handler::<Content>()?)
+            }),
+            Directive::new(c"probe_later", Contexts::LOCATION, Arity::Exact(0), |cf| {
+                Ok(cf.set_content_handler::<Later>()?)
+            }),
+        ];
 
     fn postconfiguration(cf: Conf<'_>) -> Result<(), Failed> {
         cf.phase_first::<Access>(Phase::Access)?;
@@ -179,6 +183,25 @@ struct Content;
 impl PhaseHandler for Content {
     fn handle(r: Request<'_>) -> Status {
         r.internal_redirect(b"/redirected", b"a=b")
+    }
+}
+
+/// Answers from the event loop, with the request counted meanwhile.
+struct Later;
+
+impl PhaseHandler for Later {
+    fn handle(r: Request<'_>) -> Status {
+        let Some(kept) = r.ctx::<Kept>() else { return Status::ERROR };
+        let held = Cell::new(Some(r.reference()));
+        let posted = Posted::new(move || {
+            let Some(held) = held.take() else { return };
+            let pool = Pool::create(1024).expect("memory");
+            let copied = held.get().and_then(|r| pool.pool().copy(r.uri())) == Some(b"/later");
+            held.finalize(Status::http(if copied { 204 } else { 500 }));
+        });
+        posted.post_next();
+        *kept.posted.borrow_mut() = Some(posted);
+        Status::DONE
     }
 }
 

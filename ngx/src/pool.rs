@@ -24,17 +24,11 @@ impl<'a> Pool<'a> {
         self.raw
     }
 
-    /// A pool of one's own, with nginx's usual size of a block or another.
-    pub fn create(size: usize, log: Log<'_>) -> Option<OwnedPool> {
-        // SAFETY: the log is valid during the call; the pool uses it only for messages about allocations, and
-        // OwnedPool points it at the cycle's log right away.
-        let raw = unsafe { sys::ngx_create_pool(size.max(MIN_POOL), log.as_ptr()) };
-        if raw.is_null() {
-            return None;
-        }
-        // SAFETY: just created, ours alone.
-        unsafe { (*raw).log = Log::cycle().as_ptr() };
-        Some(OwnedPool(raw))
+    /// A pool of one's own, of blocks of `size` bytes. `None` when there is no memory.
+    pub fn create(size: usize) -> Option<OwnedPool> {
+        // SAFETY: the log is valid; OwnedPool renews it before each use.
+        let raw = unsafe { sys::ngx_create_pool(size.max(MIN_POOL), Log::cycle().as_ptr()) };
+        (!raw.is_null()).then_some(OwnedPool(raw))
     }
 
     /// Bytes without a value, aligned for any of nginx's structs; null when there is no memory.
@@ -104,18 +98,18 @@ impl OwnedPool {
     /// The pool, for allocation.
     #[inline]
     pub fn pool(&self) -> Pool<'_> {
-        // SAFETY: valid until self is dropped.
-        unsafe { Pool::from_raw(self.0) }
+        // SAFETY: ours until self is dropped. Its log may be of a cycle that is gone by now, so it is renewed.
+        unsafe {
+            (*self.0).log = Log::cycle().as_ptr();
+            Pool::from_raw(self.0)
+        }
     }
 }
 
 impl Drop for OwnedPool {
     fn drop(&mut self) {
-        // SAFETY: created by us, destroyed once. The log may be of a cycle that is gone: nginx writes to it here.
-        unsafe {
-            (*self.0).log = Log::cycle().as_ptr();
-            sys::ngx_destroy_pool(self.0);
-        }
+        // SAFETY: created by us, destroyed once, with a log that is valid.
+        unsafe { sys::ngx_destroy_pool(self.pool().as_ptr()) }
     }
 }
 

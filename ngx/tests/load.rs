@@ -1,4 +1,5 @@
 //! Loads the example `probe` into a real nginx: the private build, or Debian's when its headers were used.
+//! Run by `cargo test -p ngx`: with `--test load` alone, cargo does not build the example.
 
 use std::{
     fs,
@@ -114,6 +115,7 @@ fn requests_wait_go_on_and_are_redirected() {
         location /wait { probe_mode wait; try_files /nginx.conf =404; }
         location /content { probe_content; }
         location /redirected { try_files /nginx.conf =404; }
+        location /later { probe_later; }
         location /deny { probe_mode deny; }
         location /panic { probe_mode panic; }
         root .;";
@@ -128,6 +130,7 @@ fn requests_wait_go_on_and_are_redirected() {
     assert!(waited.starts_with("HTTP/1.1 200") && waited.contains("x-steps: 2"), "{waited}");
     let redirected = server.get("/content");
     assert!(redirected.starts_with("HTTP/1.1 200") && redirected.contains("x-steps: 2"), "{redirected}");
+    assert!(server.get("/later").starts_with("HTTP/1.1 204"));
     assert!(server.get("/deny").starts_with("HTTP/1.1 403"));
     assert!(server.get("/panic").starts_with("HTTP/1.1 500"));
     assert!(server.get("/").starts_with("HTTP/1.1 200"));
@@ -143,7 +146,7 @@ fn requests_wait_go_on_and_are_redirected() {
     assert!(log.contains(": asked to"), "{log}");
     assert!(log.contains("GET /nginx.conf?a=b of unix::0 at Some(\"unix:"), "{log}");
     assert!(log.contains(r"sni None\nprobe=%s while logging request, client: unix:"), "{log}");
-    assert_eq!(log.matches("probe: ctx dropped after").count(), 6, "{log}");
+    assert_eq!(log.matches("probe: ctx dropped after").count(), 7, "{log}");
     assert!(log.contains("probe: ctx dropped after 2 steps, stale true"), "{log}");
     assert!(!log.contains("signal 11") && !log.contains("[crit]") && !log.contains("[emerg]"), "{log}");
 }

@@ -254,6 +254,15 @@ impl Hold {
         self.request.get()
     }
 
+    /// Ends the request with the reference: for a content handler that took one and returned `DONE`. From the event loop.
+    pub fn finalize(self, status: Status) {
+        if let Some(request) = self.request.get() {
+            request.finalize_posted(status);
+        }
+        // It was used up: one finalization, one reference.
+        std::mem::forget(self);
+    }
+
     /// Gives the reference back without ever freeing the request: for callers inside a phase or a filter, where nginx
     /// holds one itself.
     pub fn release(self) {

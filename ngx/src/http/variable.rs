@@ -17,15 +17,13 @@ impl VariableIndex {
     /// The index of a variable, named without its `$`. That no module makes it turns out only when the whole
     /// configuration was read: nginx then says so and refuses to start.
     pub fn get(cf: Conf<'_>, name: &[u8]) -> Result<Self, Failed> {
-        let Some(mut name) = cf.pool().copy_str(name) else {
-            return Err(Failed);
-        };
+        let mut copy = cf.pool().copy_str(name).ok_or(Failed)?;
         // SAFETY: cf is valid, and the name lives in the cycle's pool.
-        let index = unsafe { sys::ngx_http_get_variable_index(cf.as_ptr(), &mut name) };
+        let index = unsafe { sys::ngx_http_get_variable_index(cf.as_ptr(), &mut copy) };
         match usize::try_from(index) {
             Ok(index) => Ok(VariableIndex(index)),
             Err(_) => {
-                cf.log_error(Level::Emerg, format_args!("a variable has no index"));
+                cf.log_error(Level::Emerg, format_args!("no index for variable \"{}\"", String::from_utf8_lossy(name)));
                 Err(Failed)
             }
         }
