@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ngx::{Arity, Conf, ConfError, Contexts, Directive};
 
-use super::problems::{At, duplicate, in_wasm, set, set_switch};
+use super::problems::{At, duplicate, in_wasm, set, set_switch, words};
 use super::values::{self, FailurePolicy};
 use super::{WasmConf, engines, module};
 
@@ -33,7 +33,7 @@ pub const DIRECTIVES: &[Directive] = &[
     inside(c"instances", Arity::Exact(1), |cf| {
         in_wasm(cf, |cf, conf| set(cf, &mut conf.settings.instances, values::count))
     }),
-    inside(c"environ", Arity::Exact(1), |cf| in_wasm(cf, environ)),
+    inside(c"environ", Arity::AtLeast(1), |cf| in_wasm(cf, environ)),
     inside(c"backtraces", Arity::Flag, |cf| in_wasm(cf, |cf, conf| set_switch(cf, &mut conf.settings.backtraces))),
     inside(c"proxy_wasm_failure_policy", Arity::Exact(1), |cf| {
         in_wasm(cf, |cf, conf| set(cf, &mut conf.settings.failure_policy, values::failure_policy))
@@ -86,9 +86,11 @@ fn block(cf: Conf<'_>) -> Result<(), ConfError> {
     Ok(cf.parse_block(Contexts::WASM)?)
 }
 
+/// `environ NAME=VALUE …`
 fn environ(cf: Conf<'_>, conf: &mut WasmConf) -> Result<(), String> {
-    let variable = values::environ(cf.arg(1).unwrap_or_default())?;
-    conf.settings.environ.push(variable.to_vec());
+    for word in words(cf) {
+        conf.settings.environ.push(values::environ(word)?.to_vec());
+    }
     Ok(())
 }
 
