@@ -1,5 +1,5 @@
 //! What it costs to cross the seam, per engine: `cargo bench -p engines --features wasmtime,wasmi`.
-#![cfg_attr(not(any(feature = "wasmtime", feature = "wasmi")), allow(dead_code, unused_imports))]
+#![cfg_attr(not(any(feature = "wasmtime", feature = "wasmi")), allow(dead_code, unused_imports, unused_macros))]
 
 use divan::{Bencher, counter::ItemsCount};
 use engines::{Caller, Config, HostFunction, Instance, Linker, Plan, Trap, WasmEngine, Wiring};

@@ -8,6 +8,7 @@
 //! [`WasmEngine::plan`]); workers inherit both over `fork` and only instantiate.
 
 #![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
 
 mod args;
 mod config;
@@ -41,7 +42,9 @@ pub use wasmtime::Wasmtime;
 pub trait HostFunction<T>: 'static {
     /// The import's field name. Its module name is given to [`Linker::define`], as WASI goes by two.
     const NAME: &'static str;
+    /// Its parameters.
     type Args: Args;
+    /// Its result.
     type Ret: Ret;
 
     /// Runs the body. A panic in it is caught by the shim and becomes a [`TrapKind::Panic`].
@@ -80,17 +83,21 @@ pub trait Plan<T> {
 
 /// A running instance: a store of its own with one module in it.
 pub trait Instance<T> {
+    /// What it was made from.
     type Plan: Plan<T>;
     /// An exported function of this instance, ready to be called.
     type Func<A: Args, R: Ret>: Clone;
 
-    /// Binds a slot of this instance's plan. Does not look anything up by name.
+    /// Binds a slot of this instance's plan, without a look at names where the engine has another way.
+    ///
+    /// # Panics
+    /// When the slot is another plan's.
     fn bind<A: Args, R: Ret>(&mut self, slot: &<Self::Plan as Plan<T>>::Slot<A, R>) -> Self::Func<A, R>;
 
     /// Calls into the guest. The deadline set by [`Instance::set_time_limit`] starts anew with each call.
     ///
     /// # Errors
-    /// A [`Trap`]; after one the instance is to be dropped.
+    /// A [`Trap`]; after one the instance is dead: every further call is another trap.
     fn call<A: Args, R: Ret>(&mut self, func: &Self::Func<A, R>, args: A) -> Result<R, Trap>;
 
     /// The longest that one [`Instance::call`] may run from now on; `None` is no limit.
@@ -125,9 +132,13 @@ pub trait WasmEngine: Sized + Send + Sync + 'static {
     /// The compilers it takes by name, the one that `auto` means first.
     const COMPILERS: &'static [&'static str];
 
+    /// A compiled module.
     type Module: Send + Sync + 'static;
+    /// The host functions for one kind of store.
     type Linker<T: Send + 'static>: Linker<T>;
+    /// A module with its imports resolved.
     type Plan<T: Send + 'static>: Plan<T> + Send + Sync;
+    /// A running instance.
     type Instance<T: Send + 'static>: Instance<T, Plan = Self::Plan<T>>;
 
     /// Whether this engine knows the flag and takes the value; the text of nginx.conf, `on`, `1m`, `speed`.
@@ -151,9 +162,12 @@ pub trait WasmEngine: Sized + Send + Sync + 'static {
     /// machine code that will be run. (An engine checks version and flags itself, and not the code.)
     unsafe fn deserialize(&self, artefact: &[u8]) -> anyhow::Result<Self::Module>;
 
+    /// What the module asks of the host.
     fn imports(&self, module: &Self::Module) -> Vec<Import>;
+    /// What the module offers to the host.
     fn exports(&self, module: &Self::Module) -> Vec<Export>;
 
+    /// A linker without functions.
     fn linker<T: Send + 'static>(&self) -> Self::Linker<T>;
 
     /// Resolves a module's imports.
@@ -176,7 +190,10 @@ pub trait WasmEngine: Sized + Send + Sync + 'static {
     ) -> Result<Self::Instance<T>, Trap>;
 
     /// Starts what makes time limits work in this process; `None` when the engine needs no thread for it.
-    /// `shortest` is the shortest limit in use: the clock's step follows from it.
+    /// `shortest` is the shortest limit in use: the clock's step follows from it. One ticker at a time.
+    ///
+    /// # Panics
+    /// When the process may have no more threads: going on without would be going on without time limits.
     fn ticker(&self, shortest: Duration) -> Option<Ticker>;
 
     /// How many instances of this process were made outside the pool, because it was full or could not be had.

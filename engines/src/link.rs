@@ -5,12 +5,19 @@ use std::fmt;
 /// The type of one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValType {
+    /// A whole number of 32 bits.
     I32,
+    /// A whole number of 64 bits.
     I64,
+    /// A number with a fraction, of 32 bits.
     F32,
+    /// A number with a fraction, of 64 bits.
     F64,
+    /// A vector of 128 bits.
     V128,
+    /// A function or nothing.
     FuncRef,
+    /// Something of the host's, or nothing.
     ExternRef,
     /// A reference type that no host function of ours can take.
     OtherRef,
@@ -34,7 +41,9 @@ impl fmt::Display for ValType {
 /// The type of a function, written `(i32, i32) -> i32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FuncType {
+    /// What it takes.
     pub params: Vec<ValType>,
+    /// What it gives back.
     pub results: Vec<ValType>,
 }
 
@@ -61,10 +70,15 @@ fn write_list(f: &mut fmt::Formatter<'_>, types: &[ValType]) -> fmt::Result {
 /// What a module imports or exports under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternType {
+    /// A function of this type.
     Func(FuncType),
+    /// A linear memory.
     Memory,
+    /// A table of references.
     Table,
+    /// A global variable.
     Global,
+    /// The tag of an exception.
     Tag,
 }
 
@@ -83,15 +97,20 @@ impl fmt::Display for ExternType {
 /// Something that a module asks of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
+    /// The name before the dot.
     pub module: String,
+    /// The name behind it.
     pub name: String,
+    /// What the module takes it for.
     pub ty: ExternType,
 }
 
 /// Something that a module offers to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
+    /// Its name.
     pub name: String,
+    /// What it is.
     pub ty: ExternType,
 }
 

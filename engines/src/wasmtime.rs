@@ -441,7 +441,7 @@ impl WasmEngine for Wasmtime {
             shared.main.increment_epoch();
             shared.spare.iter().for_each(w::Engine::increment_epoch);
         };
-        ticker::start(step, tick).map(|running| Ticker { _stop: Box::new(running) })
+        Some(Ticker { _stop: Box::new(ticker::start(step, tick)) })
     }
 
     fn overflowed(&self) -> u64 {

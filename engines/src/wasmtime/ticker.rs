@@ -21,8 +21,11 @@ struct Stop {
     changed: Condvar,
 }
 
-/// Starts a ticker; `None` when the process may have no more threads.
-pub(super) fn start(step: Duration, tick: impl Fn() + Send + 'static) -> Option<Running> {
+/// Starts a ticker.
+///
+/// # Panics
+/// When the process may have no more threads: going on without would be going on without time limits.
+pub(super) fn start(step: Duration, tick: impl Fn() + Send + 'static) -> Running {
     let stop = Arc::new(Stop::default());
     let seen = stop.clone();
     let body = move || {
@@ -31,7 +34,8 @@ pub(super) fn start(step: Duration, tick: impl Fn() + Send + 'static) -> Option<
         }
     };
     let thread = without_signals(|| thread::Builder::new().name("wasm-ticker".into()).spawn(body));
-    Some(Running { stop, thread: Some(thread.ok()?), owner: process::id() })
+    let thread = thread.expect("a thread to watch time limits");
+    Running { stop, thread: Some(thread), owner: process::id() }
 }
 
 impl Stop {

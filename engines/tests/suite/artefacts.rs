@@ -1,6 +1,6 @@
 //! Modules as bytes, before and after compilation.
 
-use engines::{Config, WasmEngine};
+use engines::WasmEngine;
 
 use crate::host::{WIRING, bytes, config};
 
@@ -62,7 +62,7 @@ fn what_is_no_module_is_refused<E: WasmEngine>() {
 #[test]
 fn an_artefact_made_under_other_flags_is_refused() {
     let flags = vec![("consume_fuel".into(), "on".into())];
-    let other = engines::Wasmtime::new(&Config { flags, ..config() }).unwrap();
+    let other = engines::Wasmtime::new(&engines::Config { flags, ..config() }).unwrap();
     let engine = engines::Wasmtime::new(&config()).unwrap();
     let artefact = other.serialize(&other.compile(&bytes(ANSWER)).unwrap()).unwrap();
     // SAFETY: an artefact of wasmtime says what it was made under.

@@ -98,10 +98,14 @@ fn a_call_without_a_limit_may_take_its_time<E: WasmEngine>() {
 
 fn a_ticker_ends_at_once<E: WasmEngine>() {
     let loaded = load::<E>("(module)");
-    let Some(ticker) = loaded.engine.ticker(Duration::from_secs(3600)) else { return };
-    let started = Clock::now();
-    drop(ticker);
-    assert!(started.elapsed() < Duration::from_millis(90), "its step is 100 ms");
+    // Its step is 100 ms. Several times, as the machine may be busy with something else at one of them.
+    let ended_at_once = (0..10).any(|_| {
+        let ticker = loaded.engine.ticker(Duration::from_secs(3600));
+        let started = Clock::now();
+        drop(ticker);
+        started.elapsed() < Duration::from_millis(20)
+    });
+    assert!(ended_at_once);
 }
 
 #[cfg(all(feature = "wasmtime", target_os = "linux"))]
