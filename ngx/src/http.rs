@@ -18,7 +18,7 @@ mod variable;
 
 pub use self::{
     body::{BodyError, BodyHandler, BodyRead},
-    chain::{Buf, Bufs, Chain},
+    chain::{Buf, Bufs, Chain, Lent},
     conf::{HttpCell, HttpContext, HttpModule, Merge},
     filter::{FilterCell, FilterContext, HttpFilter, next_body_filter, next_header_filter},
     handle::{Handle, Hold},

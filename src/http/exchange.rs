@@ -283,10 +283,7 @@ impl Exchange {
 
     /// Whether the request was held and may go on now; the hold ends.
     pub(super) fn take_wake(&self) -> bool {
-        let due = self.failed.get()
-            || self.closing.get()
-            || self.reply.borrow().is_some()
-            || self.resume_request.get();
+        let due = self.failed.get() || self.closing.get() || self.reply.borrow().is_some() || self.resume_request.get();
         if !self.waiting.get() || !due {
             return false;
         }

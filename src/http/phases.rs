@@ -7,8 +7,8 @@ use ngx::{Conf, Failed, Status};
 
 use super::exchange::{Exchange, Flow, Stage};
 use super::reply;
-use crate::modules::{Core, Http};
 use crate::conf::LocConf;
+use crate::modules::{Core, Http};
 use crate::proxy_wasm::chain::Step;
 use crate::proxy_wasm::vm::{Callback, Callbacks};
 

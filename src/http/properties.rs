@@ -67,8 +67,7 @@ pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mu
     if format == PropertyFormat::Envoy && read_address(r, path, out) {
         return Ok(());
     }
-    let &(_, variable, kind) =
-        VARIABLES.iter().find(|(name, _, _)| name.as_bytes() == path).ok_or(Status::NotFound)?;
+    let &(_, variable, kind) = VARIABLES.iter().find(|(name, _, _)| name.as_bytes() == path).ok_or(Status::NotFound)?;
     let value = r.variable(variable.as_bytes());
     if let Kind::Is(truth) = kind {
         boolean(value == Some(truth.as_bytes()), format, out);

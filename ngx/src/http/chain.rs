@@ -3,7 +3,7 @@
 //! nginx: src/core/ngx_buf.h, src/core/ngx_buf.c, src/http/ngx_http_write_filter_module.c. A buffer is a range of memory, a
 //! range of a file, or special: without bytes, with an order (flush, sync, last).
 
-use std::{io, marker::PhantomData, ptr};
+use std::{cell::Cell, io, marker::PhantomData, ptr};
 
 use crate::{str::from_parts, sys};
 
@@ -229,6 +229,34 @@ impl<'a> Chain<'a> {
     /// Says that all bytes were taken.
     pub fn consume(self) {
         self.iter().for_each(Buf::consume);
+    }
+}
+
+/// Lends a chain to code that cannot be handed it (a guest's host functions, which are reached through an engine), for
+/// the time of a call.
+#[derive(Default)]
+pub struct Lent(Cell<Option<Chain<'static>>>);
+
+impl Lent {
+    /// Runs `f`; meanwhile [`Lent::read`] finds the chain.
+    pub fn with<R>(&self, chain: Chain<'_>, f: impl FnOnce() -> R) -> R {
+        struct TakeBack<'l>(&'l Lent, Option<Chain<'static>>);
+        impl Drop for TakeBack<'_> {
+            fn drop(&mut self) {
+                self.0.0.set(self.1);
+            }
+        }
+        // The pointer outlives its lifetime here only in name: `take_back` ends it before this function returns, also
+        // when `f` panics, and `read` lends it for no longer than its closure runs.
+        let take_back = TakeBack(self, self.0.replace(Some(Chain { first: chain.first, of: PhantomData })));
+        let result = f();
+        drop(take_back);
+        result
+    }
+
+    /// Runs `f` with the chain; `None` when none is lent.
+    pub fn read<R>(&self, f: impl for<'c> FnOnce(Chain<'c>) -> R) -> Option<R> {
+        self.0.get().map(f)
     }
 }
 

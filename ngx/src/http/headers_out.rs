@@ -150,6 +150,20 @@ impl<'a> ResponseHeaders<'a> {
         self.clear_accept_ranges();
     }
 
+    /// For a body that was changed as a whole: its new length. Ranges, and the conditions of a client that knows another
+    /// body by its ETag, are not served.
+    pub fn body_was_changed(self, len: u64) {
+        self.body_may_change();
+        // SAFETY: a Request is a live request. nginx writes the header from this (ngx_http_header_filter).
+        unsafe { (*self.fields()).content_length_n = sys::off_t::try_from(len).unwrap_or(-1) };
+    }
+
+    /// Whether nginx knows how long the body will be.
+    pub fn has_known_length(self) -> bool {
+        // SAFETY: a Request is a live request.
+        unsafe { (*self.fields()).content_length_n >= 0 }
+    }
+
     fn write(self, name: &[u8], value: &[u8], replace: bool) -> Result {
         headers::check(name, value)?;
         let lower = Lower::new(name);
