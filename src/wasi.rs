@@ -84,6 +84,7 @@ pub struct Stdio {
 
 impl Stdio {
     /// Whether no line has been begun.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.output.is_empty() && self.error.is_empty()
     }

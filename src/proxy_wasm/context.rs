@@ -124,6 +124,7 @@ impl<S: Copy> Contexts<S> {
         self.root_index(id).is_some()
     }
 
+    #[inline]
     pub fn scope(&self, id: u32) -> Option<(Scope<S>, Stage)> {
         let context = self.table.get(&id)?;
         let root = self.roots.get(context.root.0)?.id;

@@ -231,3 +231,30 @@ impl Out {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The functions of spec v0.2.1, and those that only v0.1.0 has.
+    const SPEC: &str = "proxy_done proxy_set_effective_context proxy_log proxy_get_log_level
+        proxy_get_current_time_nanoseconds proxy_set_tick_period_milliseconds proxy_set_buffer_bytes
+        proxy_get_buffer_bytes proxy_get_buffer_status proxy_get_header_map_size proxy_get_header_map_pairs
+        proxy_set_header_map_pairs proxy_get_header_map_value proxy_add_header_map_value
+        proxy_replace_header_map_value proxy_remove_header_map_value proxy_continue_stream proxy_close_stream
+        proxy_get_status proxy_send_local_response proxy_http_call proxy_grpc_call proxy_grpc_stream proxy_grpc_send
+        proxy_grpc_cancel proxy_grpc_close proxy_set_shared_data proxy_get_shared_data proxy_register_shared_queue
+        proxy_resolve_shared_queue proxy_enqueue_shared_queue proxy_dequeue_shared_queue proxy_define_metric
+        proxy_record_metric proxy_increment_metric proxy_get_metric proxy_get_property proxy_set_property
+        proxy_call_foreign_function
+        proxy_get_configuration proxy_continue_request proxy_continue_response proxy_clear_route_cache";
+
+    #[test]
+    fn the_table_is_the_specification() {
+        let ours: BTreeSet<_> = table().map(|row| row.name).filter(|name| name.starts_with("proxy_")).collect();
+        assert_eq!(ours, SPEC.split_whitespace().collect());
+        assert_eq!(table().count(), table().map(|row| row.name).collect::<BTreeSet<_>>().len(), "each name once");
+    }
+}

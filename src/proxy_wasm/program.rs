@@ -165,7 +165,6 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         if stage == Stage::Reserved { self.create(context) } else { Ok(()) }
     }
 
-    #[cold]
     fn create(&mut self, context: u32) -> Result<(), VmError> {
         let state = self.instance.data();
         state.contexts.set_stage(context, Stage::Created);

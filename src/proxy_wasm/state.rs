@@ -20,8 +20,8 @@ pub struct State<H: Host> {
     pub kind: VmKind,
     /// Lines that a guest has begun to write through WASI.
     pub stdio: Stdio,
-    /// The context that the running callback is for.
-    current: Option<Scope<H::Stream>>,
+    /// The context that the running callback is for; 0 is none.
+    current: u32,
     /// The context that host functions act on.
     effective: Option<Scope<H::Stream>>,
     /// Whether a root is being created or configured: what `proxy_get_configuration` answers depends on it.
@@ -41,7 +41,7 @@ impl<H: Host> State<H> {
             version,
             kind,
             stdio: Stdio::default(),
-            current: None,
+            current: 0,
             effective: None,
             configuring: false,
             finished: Vec::new(),
@@ -51,23 +51,27 @@ impl<H: Host> State<H> {
     }
 
     /// Begins a callback for a context. [`State::leave`] ends it; only `program` calls either.
+    #[inline]
     pub(super) fn enter(&mut self, context: u32) -> Option<Stage> {
         let (scope, stage) = self.contexts.scope(context)?;
-        self.current = Some(scope);
+        self.current = context;
         self.effective = Some(scope);
         Some(stage)
     }
 
     /// Between two callbacks for the same context: the effect of `proxy_set_effective_context` ends.
     pub(super) fn reset_effective(&mut self) {
-        self.effective = self.current;
+        if self.effective.as_ref().is_some_and(|scope| scope.context != self.current) {
+            self.effective = self.contexts.scope(self.current).map(|(scope, _)| scope);
+        }
     }
 
+    #[inline]
     pub(super) fn leave(&mut self) {
         if !self.stdio.is_empty() {
             self.flush_stdio();
         }
-        self.current = None;
+        self.current = 0;
         self.effective = None;
         self.configuring = false;
     }
@@ -127,6 +131,7 @@ impl<H: Host> State<H> {
         self.host.log(scope.and_then(|scope| scope.stream.as_ref()), line);
     }
 
+    #[cold]
     fn flush_stdio(&mut self) {
         let mut stdio = std::mem::take(&mut self.stdio);
         stdio.flush(|level, line| self.log(level, line));
