@@ -6,6 +6,9 @@
 //!
 //! Rules that nginx has are quoted with the source file they come from.
 
+// Every unsafe block names the invariant it relies on.
+#![warn(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
+
 use std::fmt;
 
 pub mod conf;

@@ -1,6 +1,7 @@
 //! nginx's headers, translated by bindgen, and what bindgen cannot translate.
 #![allow(
     clippy::all,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     missing_docs,
     non_camel_case_types,
