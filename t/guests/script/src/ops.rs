@@ -64,7 +64,7 @@ impl Turn {
     fn statement(&mut self, statement: &str) {
         let (verb, rest) = word(statement);
         match verb {
-            // Conditions, with a statement after them.
+            // Conditions, with a statement after them. `nth` looks at what `count` counts.
             "when" => self.if_header(rest, true),
             "unless" => self.if_header(rest, false),
             "at_end" if self.end => self.statement(rest),
@@ -73,6 +73,12 @@ impl Turn {
             "once" => {
                 if ONCE.with_borrow_mut(|once| once.insert(rest.to_owned())) {
                     self.statement(rest);
+                }
+            }
+            "nth" => {
+                let (nth, statement) = number(rest);
+                if COUNT.get() == nth {
+                    self.statement(statement);
                 }
             }
             "each" => self.each(rest),
@@ -326,6 +332,7 @@ impl Turn {
             return text.to_owned();
         }
         text.replace("{it}", &String::from_utf8_lossy(&self.it))
+            .replace("{hex}", &self.it.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
             .replace("{id}", &self.id.to_string())
             .replace("{size}", &self.size.to_string())
             .replace("{end}", &self.end.to_string())

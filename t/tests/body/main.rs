@@ -1,0 +1,6 @@
+//! Bodies: what a filter makes of them is what the other side gets.
+
+mod buffers;
+mod request;
+mod response;
+mod sources;

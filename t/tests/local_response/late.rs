@@ -1,0 +1,68 @@
+//! In the callbacks of the response.
+
+use wasmx_t::{Engine, Nginx, Reply, Running, Upstream};
+
+wasmx_t::on_every_engine![
+    a_reply_takes_the_place_of_the_upstreams,
+    a_reply_takes_the_place_of_nginxs_own,
+    a_reply_takes_the_place_of_a_large_response,
+    after_the_header_has_left_the_stream_is_closed,
+    the_connection_goes_on,
+];
+
+fn with(engine: Engine, script: &str, up: &Upstream) -> Running {
+    Nginx::new(engine).script("/", script, up.pass()).start()
+}
+
+fn a_reply_takes_the_place_of_the_upstreams(engine: Engine) {
+    let up = Upstream::new().respond(|_| {
+        Reply::ok("secret").header("x-up", "1").header("etag", "\"1\"").header("content-type", "text/x-up")
+    });
+    let ng = with(engine, "response_headers: reply_with 502 x-mine=1 blocked", &up);
+    let response = ng.get("/");
+    response.status(502).header("x-mine", "1").no_header("x-up").no_header("etag").body("blocked");
+    assert_ne!(response.value("content-type"), Some("text/x-up"), "{response}");
+}
+
+fn a_reply_takes_the_place_of_nginxs_own(engine: Engine) {
+    let nginx = Nginx::new(engine).file("html/file", "secret");
+    let ng = nginx.script("/", "response_headers: reply 451 blocked", "root html;").start();
+    ng.get("/file").status(451).no_header("last-modified").no_header("etag").body("blocked");
+    ng.get("/not/there").status(451).body("blocked");
+}
+
+fn a_reply_takes_the_place_of_a_large_response(engine: Engine) {
+    let up = Upstream::new().ok("secret".repeat(100_000));
+    for buffering in ["on", "off"] {
+        let lines = (format!("proxy_buffering {buffering};"), up.pass());
+        let ng = Nginx::new(engine).script("/", "response_headers: reply 502 blocked", lines).start();
+        ng.get("/").status(502).body("blocked");
+    }
+}
+
+fn after_the_header_has_left_the_stream_is_closed(engine: Engine) {
+    let up = Upstream::new();
+    let tap = up.tap();
+    // The first piece goes out; to the second the filter answers with a reply of its own.
+    let script = "response_body: count; nth 2 reply 403 late";
+    let ng = Nginx::new(engine).script("/", script, ("proxy_buffering off;", up.pass())).start();
+    let mut connection = ng.request("GET", "/").begin();
+    tap.send("first ");
+    connection.until("first ");
+    tap.send("second");
+    let (rest, _) = connection.rest();
+    let rest = String::from_utf8_lossy(&rest).into_owned();
+    assert!(!rest.contains("HTTP/1.1") && !rest.contains("late"), "{rest}");
+    ng.log().wait("reply 403 late ->");
+    drop(tap);
+}
+
+fn the_connection_goes_on(engine: Engine) {
+    let up = Upstream::new().ok("up");
+    let ng = with(engine, "response_headers: when x-stop reply 403 no", &up);
+    let mut connection = ng.connect();
+    for _ in 0..3 {
+        connection.send("GET / HTTP/1.1\r\nHost: localhost\r\nX-Stop: 1\r\n\r\n").response().status(403).body("no");
+        connection.get("/").response().status(200).body("up");
+    }
+}

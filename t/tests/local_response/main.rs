@@ -1,0 +1,5 @@
+//! Responses that a filter makes itself.
+
+mod late;
+mod request;
+mod shape;

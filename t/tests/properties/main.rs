@@ -1,0 +1,6 @@
+//! Properties.
+
+mod envoy_format;
+mod request;
+mod response;
+mod variables;
