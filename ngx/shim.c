@@ -2,9 +2,6 @@
 
 #include "shim.h"
 
-#include <dlfcn.h>
-
-
 const char   wasmx_module_signature[] = NGX_MODULE_SIGNATURE;
 
 
@@ -55,29 +52,8 @@ wasmx_log(ngx_log_t *log, ngx_uint_t level, ngx_err_t err, const u_char *data,
 }
 
 
-time_t
-wasmx_time(void)
-{
-    return ngx_time();
-}
-
-
-ngx_msec_t
-wasmx_current_msec(void)
-{
-    return ngx_current_msec;
-}
-
-
 ngx_uint_t
 wasmx_hash_strlow(u_char *dst, u_char *src, size_t n)
 {
     return ngx_hash_strlow(dst, src, n);
-}
-
-
-void *
-wasmx_symbol(const char *name)
-{
-    return dlsym(RTLD_DEFAULT, name);
 }

@@ -28,14 +28,7 @@ void wasmx_conf_log(ngx_conf_t *cf, ngx_uint_t level, const u_char *data,
 void wasmx_log(ngx_log_t *log, ngx_uint_t level, ngx_err_t err,
     const u_char *data, size_t len);
 
-/* src/http/ngx_http_request.h, src/core/ngx_times.h */
-time_t wasmx_time(void);
-ngx_msec_t wasmx_current_msec(void);
-
 /* src/core/ngx_string.h: the platform's own, or nginx's */
 ngx_uint_t wasmx_hash_strlow(u_char *dst, u_char *src, size_t n);
-
-/* a symbol that this nginx may lack: dlsym(RTLD_DEFAULT, name) */
-void *wasmx_symbol(const char *name);
 
 #endif /* WASMX_SHIM_H */
