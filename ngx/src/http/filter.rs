@@ -60,7 +60,7 @@ impl Request<'_> {
     /// (ngx_http_filter_finalize_request in src/http/ngx_http_special_response.c).
     pub fn finalize_from_filter(self, status: u16) -> Status {
         // SAFETY: a live request, whose header was not sent.
-        Status(unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), ptr::null_mut(), isize::from(status as i16)) })
+        Status(unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), ptr::null_mut(), Status::http(status).0) })
     }
 }
 
