@@ -125,7 +125,11 @@ impl Worker {
             return;
         }
         if told.is_none_or(|told| told.elapsed() >= OVERFLOW_WARNING) {
-            warn!(log, "[wasm] the instance pool is full, {} instances made on demand: raise \"instances\"", now - seen);
+            warn!(
+                log,
+                "[wasm] the instance pool is full, {} instances made on demand: raise \"instances\"",
+                now - seen
+            );
             self.overflow.set((now, Some(Instant::now())));
         }
     }

@@ -88,9 +88,7 @@ impl Host for WorkerHost {
     }
 
     fn log_level(&self, stream: Option<&Stream>) -> LogLevel {
-        stream
-            .and_then(|s| s.request())
-            .map_or_else(|| least_severe(Log::cycle()), |r| least_severe(r.log()))
+        stream.and_then(|s| s.request()).map_or_else(|| least_severe(Log::cycle()), |r| least_severe(r.log()))
     }
 
     fn set_tick_period(&mut self, root: u32, period: Option<Duration>) {

@@ -22,7 +22,10 @@ enum State {
     Starting,
     Running(Rc<Instance>),
     /// The last start failed.
-    Waiting { until: Instant, pause: Duration },
+    Waiting {
+        until: Instant,
+        pause: Duration,
+    },
 }
 
 /// The tick of one root context.
