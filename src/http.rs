@@ -1,5 +1,6 @@
 //! Proxy-Wasm over nginx's http subsystem: phases, output filters, and what a filter sees of a request.
 
+mod body;
 mod exchange;
 mod output;
 mod phases;

@@ -8,7 +8,7 @@ use ngx::http::Merge;
 use ngx::{Arity, Conf, ConfError, Contexts, Directive, Failed};
 
 use super::args::{self, FilterArgs};
-use super::problems::{At, in_http, set, set_switch, words};
+use super::problems::{At, duplicate, in_http, set, set_switch, words};
 use super::values::{self, FailurePolicy, Isolation};
 use super::{WasmConf, module, wasm_block};
 use crate::proxy_wasm::host::PropertyFormat;
@@ -62,6 +62,9 @@ pub struct LocConf {
     /// `Some(None)` is no limit.
     time_limit: Option<Option<Duration>>,
     property_format: Option<PropertyFormat>,
+    /// Bytes.
+    response_body_buffers: Option<usize>,
+    headers_stop_alone: Option<bool>,
 }
 
 impl LocConf {
@@ -91,6 +94,16 @@ impl LocConf {
         self.time_limit.unwrap_or(wasm.time_limit)
     }
 
+    /// How many bytes of a response body a pause may collect.
+    pub fn response_body_buffers(&self) -> usize {
+        self.response_body_buffers.unwrap_or(4 * 4096)
+    }
+
+    /// Whether a pause in a headers callback holds the headers only.
+    pub fn headers_stop_alone(&self) -> bool {
+        self.headers_stop_alone.unwrap_or(false)
+    }
+
     pub fn property_format(&self) -> PropertyFormat {
         self.property_format.unwrap_or_default()
     }
@@ -106,6 +119,8 @@ impl Merge for LocConf {
         inherit(&mut self.failure_policy, &parent.failure_policy);
         inherit(&mut self.time_limit, &parent.time_limit);
         inherit(&mut self.property_format, &parent.property_format);
+        inherit(&mut self.response_body_buffers, &parent.response_body_buffers);
+        inherit(&mut self.headers_stop_alone, &parent.headers_stop_alone);
         Ok(())
     }
 }
@@ -137,6 +152,10 @@ pub const DIRECTIVES: &[Directive] = &[
     anywhere(c"proxy_wasm_time_limit", Arity::Exact(1), |cf| in_http(cf, time_limit)),
     anywhere(c"proxy_wasm_property_format", Arity::Exact(1), |cf| {
         in_http(cf, |cf, loc, _| set(cf, &mut loc.property_format, values::property_format))
+    }),
+    anywhere(c"wasm_response_body_buffers", Arity::Exact(2), |cf| in_http(cf, response_body_buffers)),
+    anywhere(c"proxy_wasm_allow_on_headers_stop_iteration", Arity::Flag, |cf| {
+        in_http(cf, |cf, loc, _| set_switch(cf, &mut loc.headers_stop_alone))
     }),
 ];
 
@@ -176,6 +195,18 @@ fn proxy_wasm(cf: Conf<'_>, loc: &mut LocConf, conf: &mut WasmConf) -> Result<()
 
 fn beside_off() -> String {
     "\"proxy_wasm off\" cannot stand beside other \"proxy_wasm\" directives".to_owned()
+}
+
+/// `wasm_response_body_buffers number size`
+fn response_body_buffers(cf: Conf<'_>, loc: &mut LocConf, _: &mut WasmConf) -> Result<(), String> {
+    if loc.response_body_buffers.is_some() {
+        return Err(duplicate(cf));
+    }
+    let number = cf.arg(1).and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
+    let size = cf.arg(2).and_then(|text| cf.parse_size(text));
+    let bytes = number.zip(size).and_then(|(number, size)| number.checked_mul(size)).filter(|bytes| *bytes > 0);
+    loc.response_body_buffers = Some(bytes.ok_or("invalid number or size of buffers")?);
+    Ok(())
 }
 
 fn time_limit(cf: Conf<'_>, loc: &mut LocConf, conf: &mut WasmConf) -> Result<(), String> {

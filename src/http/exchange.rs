@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ngx::http::{Handle, Request};
-use ngx::{Posted, error};
+use ngx::{Posted, Timer, error};
 
 use super::Stream;
-use super::output::ResponseBody;
+use super::body::ResponseBody;
 use crate::conf::{Chain, FailurePolicy, Filter, Isolation, LocConf, WasmConf};
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::chain::{self, Answer, Cursor, Step};
@@ -46,6 +46,19 @@ pub(super) enum Flow {
     Fail,
 }
 
+/// The two directions of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Response,
+}
+
+impl Side {
+    fn of(step: Step) -> Self {
+        if step < Step::ResponseHeaders { Self::Request } else { Self::Response }
+    }
+}
+
 /// One filter of the chain, for this request.
 struct Member {
     filter: Arc<Filter>,
@@ -63,23 +76,30 @@ pub(super) struct Exchange {
     policy: FailurePolicy,
     limit: Option<Duration>,
     pub(super) format: PropertyFormat,
+    /// How many bytes of a response body a pause may collect.
+    pub(super) body_buffers: usize,
 
     pub(super) stage: Cell<Stage>,
     request: Cell<Option<Cursor>>,
     response: Cell<Option<Cursor>>,
     pub(super) response_seen: Cell<bool>,
+    /// The response's header has passed the chain and waits for the first part of the body.
+    pub(super) header_held: Cell<bool>,
     pub(super) body: ResponseBody,
 
-    /// The request is held for a filter that paused.
-    waiting: Cell<bool>,
+    /// What is held for a filter that paused.
+    waiting: Cell<Option<Side>>,
+    /// Filters that asked to go on, by their place in the chain.
+    resumed: RefCell<Vec<(Side, usize)>>,
     reply: RefCell<Option<LocalResponse>>,
     /// A local response was sent: whatever else comes for this request is dropped.
     replied: Cell<bool>,
-    resume_request: Cell<bool>,
     closing: Cell<bool>,
     failed: Cell<bool>,
     closed: Cell<bool>,
     wake: OnceCell<Posted>,
+    /// Ends a hold that nobody ends.
+    patience: OnceCell<Timer>,
     /// Those of the subrequests that this request made: they end with it.
     subrequests: RefCell<Vec<(Handle, Rc<Exchange>)>>,
 }
@@ -89,11 +109,12 @@ impl Exchange {
     pub(super) fn open(r: Request<'_>, loc: &LocConf, wasm: &WasmConf) -> Option<Rc<Self>> {
         let chain = loc.chain.as_ref().filter(|chain| !chain.filters.is_empty())?;
         let mut exchange = Self::empty(r);
-        exchange.members = Self::members(r, chain, loc.isolation(), Stream::new(exchange.handle));
+        exchange.members = Self::members(r, chain, loc.isolation(), exchange.handle);
         exchange.callbacks = chain.callbacks();
         exchange.policy = loc.failure_policy(wasm);
         exchange.limit = loc.time_limit(wasm);
         exchange.format = loc.property_format();
+        exchange.body_buffers = loc.response_body_buffers();
         exchange.stage.set(Stage::Headers);
         for index in 0..exchange.members.len() {
             if exchange.members[index].context.is_none() {
@@ -112,19 +133,22 @@ impl Exchange {
             policy: FailurePolicy::Closed,
             limit: None,
             format: PropertyFormat::default(),
+            body_buffers: 0,
             stage: Cell::new(Stage::Passed),
             request: Cell::default(),
             response: Cell::default(),
             response_seen: Cell::new(false),
+            header_held: Cell::new(false),
             body: ResponseBody::default(),
-            waiting: Cell::new(false),
+            waiting: Cell::new(None),
+            resumed: RefCell::default(),
             reply: RefCell::default(),
             replied: Cell::new(false),
-            resume_request: Cell::new(false),
             closing: Cell::new(false),
             failed: Cell::new(false),
             closed: Cell::new(false),
             wake: OnceCell::new(),
+            patience: OnceCell::new(),
             subrequests: RefCell::default(),
         }
     }
@@ -134,7 +158,7 @@ impl Exchange {
         self.subrequests.borrow_mut().push((subrequest.handle, subrequest.clone()));
     }
 
-    fn members(r: Request<'_>, chain: &Chain, isolation: Isolation, stream: Stream) -> Vec<Member> {
+    fn members(r: Request<'_>, chain: &Chain, isolation: Isolation, handle: Handle) -> Vec<Member> {
         let mut members: Vec<Member> = Vec::with_capacity(chain.filters.len());
         for filter in &chain.filters {
             let instance = match isolation {
@@ -149,7 +173,7 @@ impl Exchange {
                 }
             };
             let context = instance.and_then(|instance| {
-                let context = instance.open(filter.id, stream)?;
+                let context = instance.open(filter.id, Stream::new(handle, members.len()))?;
                 Some((instance, context))
             });
             members.push(Member { filter: filter.clone(), context, skipped: Cell::new(false) });
@@ -172,26 +196,117 @@ impl Exchange {
         if let Some(flow) = self.pending() {
             return flow;
         }
-        let place = if step < Step::ResponseHeaders { &self.request } else { &self.response };
+        let side = Side::of(step);
+        let place = if side == Side::Request { &self.request } else { &self.response };
         let mut cursor = place.get().filter(|cursor| cursor.step() == step).unwrap_or_else(|| Cursor::new(step));
         while let Some(index) = cursor.next(self.members.len(), |index| self.members[index].skipped.get()) {
-            let action = self.call(index, r, callback());
-            // What was asked for during the call goes before what it answered.
-            if let Some(flow) = self.pending() {
-                return flow;
-            }
-            let resumed = self.resume_request.replace(false);
-            let answer = if resumed { Action::Continue } else { action };
-            let flow = cursor.answer(Answer::Action(answer));
+            let action = match self.ask(index, r, side, callback()) {
+                Ok(action) => action,
+                Err(flow) => return flow,
+            };
+            let flow = cursor.answer(Answer::Action(action));
             place.set(Some(cursor));
-            if flow == chain::Flow::Wait && step < Step::ResponseHeaders {
-                self.waiting.set(true);
+            if flow == chain::Flow::Wait {
+                self.wait(r, side);
                 return Flow::Wait;
             }
-            cursor.resume();
         }
         place.set(None);
         Flow::Next
+    }
+
+    /// The number of filters in the chain.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Runs one callback of one filter.
+    ///
+    /// # Errors
+    /// What a filter asked for, or its failure: it goes before what the callback answered.
+    pub(super) fn ask(&self, index: usize, r: Request<'_>, side: Side, callback: Callback) -> Result<Action, Flow> {
+        let action = self.call(index, r, callback);
+        match self.pending() {
+            Some(flow) => Err(flow),
+            // It may have asked to go on before it said to pause.
+            None if self.take_resumed(side, index) => Ok(Action::Continue),
+            None => Ok(action),
+        }
+    }
+
+    /// Whether the filter asked to go on; asking is over then.
+    pub(super) fn take_resumed(&self, side: Side, index: usize) -> bool {
+        let mut resumed = self.resumed.borrow_mut();
+        let before = resumed.len();
+        resumed.retain(|asked| *asked != (side, index));
+        resumed.len() != before
+    }
+
+    /// A part of the response is held.
+    pub(super) fn wait_for_response(&self, r: Request<'_>) {
+        self.wait(r, Side::Response);
+    }
+
+    /// Holds a side of the exchange, for no longer than nginx lets a client wait for output. A graceful shutdown waits
+    /// for it.
+    fn wait(&self, r: Request<'_>, side: Side) {
+        if self.waiting.replace(Some(side)).is_some() {
+            return;
+        }
+        let handle = self.handle;
+        let timer = self.patience.get_or_init(|| {
+            let timer = Timer::new(move || super::phases::give_up(handle));
+            timer.hold_shutdown();
+            timer
+        });
+        timer.start(r.send_timeout());
+    }
+
+    /// Ends the hold; what was held.
+    fn stop_waiting(&self) -> Option<Side> {
+        if let Some(timer) = self.patience.get() {
+            timer.stop();
+        }
+        self.waiting.take()
+    }
+
+    /// Gives up a hold that nobody has ended.
+    pub(super) fn give_up(&self, r: Request<'_>) -> Option<Side> {
+        let side = self.stop_waiting()?;
+        error!(
+            r.log(),
+            "[proxy-wasm] a filter held the {} for longer than \"send_timeout\"",
+            match side {
+                Side::Request => "request",
+                Side::Response => "response",
+            }
+        );
+        Some(side)
+    }
+
+    /// Whether the response's header waits for a filter.
+    pub(super) fn response_header_waits(&self) -> bool {
+        self.response.get().is_some_and(|cursor| cursor.waiting())
+    }
+
+    /// Lets the filter after the one that paused in the response's header be asked, if that one asked to go on.
+    pub(super) fn resume_response_header(&self) -> bool {
+        Self::resume_at(&self.response, |index| self.take_resumed(Side::Response, index))
+    }
+
+    /// Leaves the step of the response that waits: another response takes its place.
+    pub(super) fn forget_response_step(&self) {
+        self.response.set(None);
+    }
+
+    fn resume_at(place: &Cell<Option<Cursor>>, asked: impl FnOnce(usize) -> bool) -> bool {
+        let Some(mut cursor) = place.get().filter(|cursor| cursor.waiting()) else { return false };
+        if !cursor.paused_at().is_some_and(asked) {
+            return false;
+        }
+        cursor.resume();
+        place.set(Some(cursor));
+        true
     }
 
     fn call(&self, index: usize, r: Request<'_>, callback: Callback) -> Action {
@@ -219,6 +334,7 @@ impl Exchange {
             FailurePolicy::Open => {
                 error!(r.log(), "[proxy-wasm] \"{name}\" filter failed, the request goes on without it");
             }
+            FailurePolicy::Closed if self.failed.get() => {}
             FailurePolicy::Closed => {
                 error!(r.log(), "[proxy-wasm] \"{name}\" filter failed, the request ends");
                 self.failed.set(true);
@@ -234,8 +350,9 @@ impl Exchange {
                 self.member_failed(index, r);
             }
         }
-        if self.waiting.get() {
-            self.resume_request.set(true);
+        if let Some(side) = self.waiting.get() {
+            let skipped = (0..self.members.len()).filter(|index| self.members[*index].skipped.get());
+            self.resumed.borrow_mut().extend(skipped.map(|index| (side, index)));
             self.wake();
         }
     }
@@ -257,11 +374,18 @@ impl Exchange {
         reply
     }
 
-    pub(super) fn ask_to_continue(&self, part: StreamType) {
-        if matches!(part, StreamType::Request | StreamType::Downstream) {
-            self.resume_request.set(true);
-            self.wake_if_waiting();
+    /// A filter, by its place in the chain, wants its part of the stream to go on.
+    pub(super) fn ask_to_continue(&self, part: StreamType, index: usize) {
+        let side = match part {
+            StreamType::Request | StreamType::Downstream => Side::Request,
+            StreamType::Response | StreamType::Upstream => Side::Response,
+        };
+        let mut resumed = self.resumed.borrow_mut();
+        if !resumed.contains(&(side, index)) {
+            resumed.push((side, index));
         }
+        drop(resumed);
+        self.wake_if_waiting();
     }
 
     pub(super) fn ask_to_close(&self) {
@@ -270,7 +394,7 @@ impl Exchange {
     }
 
     fn wake_if_waiting(&self) {
-        if self.waiting.get() {
+        if self.waiting.get().is_some() {
             self.wake();
         }
     }
@@ -281,20 +405,18 @@ impl Exchange {
         self.wake.get_or_init(|| Posted::new(move || super::phases::resume(handle))).post();
     }
 
-    /// Whether the request was held and may go on now; the hold ends.
-    pub(super) fn take_wake(&self) -> bool {
-        let due = self.failed.get() || self.closing.get() || self.reply.borrow().is_some() || self.resume_request.get();
-        if !self.waiting.get() || !due {
-            return false;
+    /// The side that was held and may go on now; the hold ends.
+    pub(super) fn take_wake(&self) -> Option<Side> {
+        let side = self.waiting.get()?;
+        let due = match side {
+            Side::Request => Self::resume_at(&self.request, |index| self.take_resumed(side, index)),
+            // Which parts of a response go on is seen where they are held.
+            Side::Response => !self.resumed.borrow().is_empty(),
+        };
+        if !due && self.pending().is_none() {
+            return None;
         }
-        self.waiting.set(false);
-        if self.resume_request.replace(false) {
-            self.request.set(self.request.get().map(|mut cursor| {
-                cursor.resume();
-                cursor
-            }));
-        }
-        true
+        self.stop_waiting()
     }
 
     /// What stands to be done before the chain goes on.
@@ -323,7 +445,7 @@ impl Exchange {
         if self.closed.replace(true) {
             return;
         }
-        self.waiting.set(false);
+        self.stop_waiting();
         let log = match r {
             Some(r) => r.log(),
             None => ngx::Log::cycle(),

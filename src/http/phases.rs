@@ -5,8 +5,8 @@ use std::rc::Rc;
 use ngx::http::{self, BodyHandler, Handle, Phase, PhaseHandler, Request};
 use ngx::{Conf, Failed, Status};
 
-use super::exchange::{Exchange, Flow, Stage};
-use super::reply;
+use super::exchange::{Exchange, Flow, Side, Stage};
+use super::{output, reply};
 use crate::conf::LocConf;
 use crate::modules::{Core, Http};
 use crate::proxy_wasm::chain::Step;
@@ -196,7 +196,24 @@ fn end(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
 pub(super) fn resume(handle: Handle) {
     let Some(r) = handle.get() else { return };
     let Some(exchange) = exchange(r) else { return };
-    if exchange.take_wake() {
-        r.resume();
+    match exchange.take_wake() {
+        Some(Side::Request) => r.resume(),
+        Some(Side::Response) => r.wake(|r| output::resume(&exchange, r)),
+        None => {}
+    }
+}
+
+/// Ends a request that a filter has held for too long.
+pub(super) fn give_up(handle: Handle) {
+    let Some(r) = handle.get() else { return };
+    let Some(exchange) = exchange(r) else { return };
+    match exchange.give_up(r) {
+        Some(Side::Request) => {
+            exchange.stage.set(Stage::Passed);
+            r.finalize_posted(Status::http(504));
+        }
+        // A part of it may have left: the connection, or the HTTP/2 stream, ends.
+        Some(Side::Response) => r.finalize_posted(Status::http(408)),
+        None => {}
     }
 }

@@ -12,18 +12,22 @@ use crate::proxy_wasm::host::{LocalResponse, PropertyFormat, Stream as StreamPor
 use crate::proxy_wasm::pairs::Pairs;
 use crate::worker::Instance;
 
-/// The handle of a request, checked at each use: one that is gone answers NOT_FOUND.
+/// A filter's view of a request, checked at each use: one that is gone answers NOT_FOUND.
 #[derive(Clone, Copy, Debug)]
-pub struct Stream(Handle);
+pub struct Stream {
+    handle: Handle,
+    /// The filter's place in the chain.
+    filter: usize,
+}
 
 impl Stream {
-    pub(super) fn new(handle: Handle) -> Self {
-        Self(handle)
+    pub(super) fn new(handle: Handle, filter: usize) -> Self {
+        Self { handle, filter }
     }
 
     /// The request, while nginx has it.
     pub(crate) fn request(&self) -> Option<Request<'_>> {
-        self.0.get()
+        self.handle.get()
     }
 
     /// A VM died that this request had contexts in.
@@ -34,12 +38,12 @@ impl Stream {
     }
 
     fn both(&self) -> Option<(Request<'_>, Rc<Exchange>)> {
-        let r = self.0.get()?;
+        let r = self.handle.get()?;
         Some((r, super::phases::exchange(r)?))
     }
 
     fn live(&self) -> Result<Request<'_>, Status> {
-        self.0.get().ok_or(Status::NotFound)
+        self.handle.get().ok_or(Status::NotFound)
     }
 
     fn exchange(&self) -> Result<(Request<'_>, Rc<Exchange>), Status> {
@@ -270,7 +274,7 @@ impl StreamPort for Stream {
 
     fn continue_stream(&self, part: StreamType) -> Result<(), Status> {
         let (_, exchange) = self.exchange()?;
-        exchange.ask_to_continue(part);
+        exchange.ask_to_continue(part, self.filter);
         Ok(())
     }
 

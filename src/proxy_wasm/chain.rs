@@ -55,6 +55,11 @@ impl Cursor {
         self.waiting
     }
 
+    /// The filter that has paused the stream.
+    pub fn paused_at(&self) -> Option<usize> {
+        if self.waiting { usize::from(self.next).checked_sub(1) } else { None }
+    }
+
     /// The filter that is asked now, of a chain of `len`; those that `skipped` names are passed over. `None`: a
     /// filter waits, or all have been asked.
     pub fn next(&mut self, len: usize, skipped: impl Fn(usize) -> bool) -> Option<usize> {

@@ -77,6 +77,44 @@ impl Output {
         chain.iter().try_for_each(|buf| self.push(r, buf))
     }
 
+    /// Queues the buffers themselves, unconsumed: whoever owns them is held back until [`Output::take_piece`] or
+    /// [`Output::send`] has taken them. The chain's links are copied, since they are only lent.
+    pub fn hold_chain(&mut self, r: Request<'_>, chain: Chain<'_>) -> Result<(), Failed> {
+        let pool = r.pool().as_ptr();
+        if self.owner.is_null() {
+            self.owner = pool;
+        }
+        if self.owner != pool {
+            return Err(Failed);
+        }
+        for buf in chain.iter() {
+            // SAFETY: the request's pool; the link is fresh, and the buffer's owner keeps it until it is consumed, as
+            // for nginx's own filters that queue what they get (ngx_chain_add_copy).
+            unsafe {
+                let link = sys::ngx_alloc_chain_link(pool);
+                if link.is_null() {
+                    return Err(Failed);
+                }
+                (*link).buf = buf.as_ptr();
+                (*link).next = ptr::null_mut();
+                self.append_link(link);
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `link` must be a link of its own, without a next one.
+    unsafe fn append_link(&mut self, link: *mut sys::ngx_chain_t) {
+        if self.tail.is_null() {
+            self.queue = link;
+        } else {
+            // SAFETY: the tail is a link of ours.
+            unsafe { (*self.tail).next = link };
+        }
+        self.tail = link;
+    }
+
     /// Queues an order to send what came so far.
     pub fn push_flush(&mut self, r: Request<'_>) -> Result<(), Failed> {
         let b = self.append(r, 0)?;
@@ -232,12 +270,7 @@ impl Output {
             (*b).last = (*b).start;
             (*b).tag = tag();
             (*link).next = ptr::null_mut();
-            if self.tail.is_null() {
-                self.queue = link;
-            } else {
-                (*self.tail).next = link;
-            }
-            self.tail = link;
+            self.append_link(link);
             Ok(b)
         }
     }

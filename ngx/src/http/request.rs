@@ -280,6 +280,23 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Lets the request's write event fire from the event loop: whoever waits for the client to take more (nginx's
+    /// writer, an upstream) looks again whether there is something to do.
+    pub fn post_write(self) {
+        // SAFETY: the connection outlives the request, and its write event with it (ngx_post_event).
+        unsafe { sys::wasmx_post_event((*self.connection()).write, &raw mut sys::ngx_posted_events) }
+    }
+
+    /// The `send_timeout` of the request's location: how long nothing may move towards the client.
+    pub fn send_timeout(self) -> Duration {
+        // SAFETY: the core module's location configuration is there for every request.
+        let millis = unsafe {
+            let core = *(*self.raw).loc_conf.add(sys::ngx_http_core_module.ctx_index);
+            (*core.cast::<sys::ngx_http_core_loc_conf_t>()).send_timeout
+        };
+        Duration::from_millis(millis as u64)
+    }
+
     /// Adds the request to those that are run next on its connection (ngx_http_post_request).
     pub fn post(self) -> Result<(), crate::Failed> {
         // SAFETY: valid for 'a (from_raw); nginx allocates the link itself.
