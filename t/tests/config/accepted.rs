@@ -18,7 +18,6 @@ fn all_directives_stand_where_they_may(engine: Engine) {
         proxy_wasm_failure_policy open;
         proxy_wasm_time_limit 2s;
         proxy_wasm_property_format envoy;
-        wasm_response_body_buffers 8 8k;
         proxy_wasm a;";
     let test = Nginx::new(engine)
         .wasm("a", guest("empty"))
@@ -57,14 +56,16 @@ fn a_module_without_a_filter_is_loaded(engine: Engine) {
 
 fn the_environment_reaches_the_guest(engine: Engine) {
     let ng = Nginx::new(engine)
-        .wasm_directive("environ GREETING='hello world';\nenviron EMPTY=;")
+        .wasm_directive("environ 'GREETING=hello world' EMPTY=;\nenviron MORE=yes;")
         .env("PRIVATE", "of nginx")
         .main("env PRIVATE;")
         .script("/given", "request_headers: env GREETING; reply 200 {it}", "")
         .script("/empty", "request_headers: env EMPTY; reply 200 <{it}>", "")
+        .script("/more", "request_headers: env MORE; reply 200 {it}", "")
         .script("/private", "request_headers: env PRIVATE; reply 200 {it}", "")
         .start();
     ng.get("/given").body("hello world");
     ng.get("/empty").body("<>");
+    ng.get("/more").body("yes");
     ng.get("/private").body("environment variable not found");
 }

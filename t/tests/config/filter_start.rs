@@ -14,6 +14,7 @@ wasmx_t::on_every_engine![
     a_trap_in_the_creation_of_the_root_is_told,
     each_filter_is_tried_with_its_own_configuration,
     a_trial_start_leaves_nothing_behind,
+    what_a_filter_says_of_its_refusal_is_shown,
 ];
 
 const VM_START: &str = r#"[proxy-wasm] failed initializing "script" filter (on_vm_start failure)"#;
@@ -65,8 +66,13 @@ fn with_export(engine: Engine, function: &str) -> Nginx {
 }
 
 fn a_trap_in_the_start_function_is_told(engine: Engine) {
-    for export in ["_initialize", "_start", "main"] {
-        let function = format!(r#"(func (export "{export}") unreachable)"#);
+    let quiet = r#"(func (export "_initialize"))"#;
+    for function in [
+        r#"(func (export "_initialize") unreachable)"#.to_owned(),
+        r#"(func (export "_start") unreachable)"#.to_owned(),
+        format!(r#"{quiet} (func (export "main") (param i32 i32) (result i32) unreachable)"#),
+        format!(r#"{quiet} (func (export "__main_void") (result i32) unreachable)"#),
+    ] {
         with_export(engine, &function).conf_test().refuses().complains(r#""a""#);
     }
     with_export(engine, "(start $s) (func $s unreachable)").conf_test().refuses().complains(r#""a""#);
@@ -96,4 +102,9 @@ fn a_trial_start_leaves_nothing_behind(engine: Engine) {
     let test = nginx.conf_test();
     test.accepts();
     assert!(!test.log().contains("ticked"), "{test}");
+}
+
+fn what_a_filter_says_of_its_refusal_is_shown(engine: Engine) {
+    let nginx = with_configuration(engine, "configure: log 4 there is no such colour; refuse");
+    nginx.conf_test().refuses().says("there is no such colour");
 }

@@ -178,10 +178,10 @@ fn a_filter_may_wait_for_the_rewrite_directives(engine: Engine) {
 
 fn the_number_of_headers_counts_pseudo_headers(engine: Engine) {
     let up = Upstream::new();
-    let ng = with(engine, "say given {size}; headers request; pairs request", &up);
+    let ng = with(engine, "say given {size}; pairs request", &up);
     ng.request("GET", "/").header("x-a", "1").header("x-a", "2").send().status(200);
     // Host comes as :authority; Connection and the two of the request; four pseudo headers.
     let pairs = ng.log().wait("pairs request");
-    let listed = pairs.rsplit("-> 0").next().unwrap_or_default().matches('=').count();
-    ng.log().has(&format!("given {listed}")).has(&format!(r#"headers request -> 0 "{listed}""#));
+    let listed = pairs.split("-> 0").nth(1).unwrap_or_default().matches('=').count();
+    ng.log().has(&format!("given {listed},"));
 }

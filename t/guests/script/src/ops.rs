@@ -303,6 +303,8 @@ impl Turn {
 
     /// A call of the host, its status, and what it gave if it is one that gives something.
     fn tell(&self, statement: &str, status: u32) {
+        // Log lines of nginx end at 2 KB.
+        let statement = statement.get(..200).unwrap_or(statement);
         const GIVING: [&str; 14] = [
             "get",
             "pairs",

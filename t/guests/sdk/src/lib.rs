@@ -95,10 +95,7 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        if !end {
-            return Action::Pause;
-        }
+    fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
         let body = self.get_http_response_body(0, size).unwrap_or_default();
         self.set_http_response_body(0, size, String::from_utf8_lossy(&body).replace("world", "wasm").as_bytes());
         Action::Continue
