@@ -88,6 +88,7 @@ impl Turn {
             "collect" => self.outcome.pause |= !self.end,
             "refuse" => self.outcome.verdict = false,
             "trap" => trouble::cause(rest),
+            "spin" => trouble::spin(number(rest).0),
             // What stays in the instance.
             "count" => {
                 COUNT.set(COUNT.get() + 1);

@@ -33,3 +33,9 @@ fn recurse(depth: u64) -> u64 {
     let more = [depth; 4];
     recurse(black_box(&more)[3] + 1) + black_box(&more)[0]
 }
+
+/// Keeps busy for some milliseconds.
+pub fn spin(milliseconds: u32) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_millis() < milliseconds.into() {}
+}

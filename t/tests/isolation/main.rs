@@ -1,0 +1,4 @@
+//! Which filters share an instance.
+
+mod modes;
+mod roots;

@@ -1,0 +1,5 @@
+//! How a module becomes a filter: versions, start, memory.
+
+mod memory;
+mod start;
+mod versions;

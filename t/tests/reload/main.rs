@@ -1,0 +1,4 @@
+//! `nginx -s reload`.
+
+mod modules;
+mod requests;

@@ -1,0 +1,4 @@
+//! WASI preview 1.
+
+mod functions;
+mod rust;
