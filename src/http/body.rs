@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ops::Range;
 
 use ngx::http::{self, Chain, Lent, Output, Request};
 use ngx::{Failed, Status};
@@ -216,6 +217,11 @@ impl ResponseBody {
         true
     }
 
+    /// Whether the filter at `index` holds a part.
+    pub(super) fn holds(&self, index: usize) -> bool {
+        self.held.borrow().iter().any(|held| held.filter == index)
+    }
+
     /// The first filter that holds something and may let it go, by `asked`.
     fn released(&self, asked: impl Fn(usize) -> bool) -> Option<usize> {
         // The last of the chain first: what it holds came before what the others hold.
@@ -226,16 +232,16 @@ impl ResponseBody {
 }
 
 impl Exchange {
-    /// Shows the part to the filters from the one at `first` on.
+    /// Shows the part to some of the filters, in order.
     ///
     /// # Errors
     /// What a filter asked for instead.
-    pub(super) fn show(&self, r: Request<'_>, first: usize, orders: &mut Orders) -> Result<Fate, Flow> {
+    pub(super) fn show(&self, r: Request<'_>, filters: Range<usize>, orders: &mut Orders) -> Result<Fate, Flow> {
         if let Some(flow) = self.pending() {
             return Err(flow);
         }
         let body = &self.body;
-        for index in first..self.len() {
+        for index in filters {
             if !body.take_up(index, orders) {
                 return Err(Flow::Close);
             }

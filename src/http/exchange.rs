@@ -78,6 +78,8 @@ pub(super) struct Exchange {
     pub(super) format: PropertyFormat,
     /// How many bytes of a response body a pause may collect.
     pub(super) body_buffers: usize,
+    /// A pause in a headers callback holds the headers only.
+    headers_stop_alone: bool,
 
     pub(super) stage: Cell<Stage>,
     request: Cell<Option<Cursor>>,
@@ -115,6 +117,7 @@ impl Exchange {
         exchange.limit = loc.time_limit(wasm);
         exchange.format = loc.property_format();
         exchange.body_buffers = loc.response_body_buffers();
+        exchange.headers_stop_alone = loc.headers_stop_alone();
         exchange.stage.set(Stage::Headers);
         for index in 0..exchange.members.len() {
             if exchange.members[index].context.is_none() {
@@ -134,6 +137,7 @@ impl Exchange {
             limit: None,
             format: PropertyFormat::default(),
             body_buffers: 0,
+            headers_stop_alone: false,
             stage: Cell::new(Stage::Passed),
             request: Cell::default(),
             response: Cell::default(),
@@ -284,14 +288,38 @@ impl Exchange {
         Some(side)
     }
 
-    /// Whether the response's header waits for a filter.
-    pub(super) fn response_header_waits(&self) -> bool {
-        self.response.get().is_some_and(|cursor| cursor.waiting())
+    /// The filter that the response's header waits for, by its place in the chain.
+    pub(super) fn response_header_waits_at(&self) -> Option<usize> {
+        self.response.get()?.paused_at()
     }
 
-    /// Lets the filter after the one that paused in the response's header be asked, if that one asked to go on.
+    /// Whether the response's header waits, and its body with it.
+    pub(super) fn response_waits(&self) -> bool {
+        !self.headers_stop_alone && self.response_header_waits_at().is_some()
+    }
+
+    /// Lets the filter after the one that paused in the response's header be asked, if that one asked to go on. What it
+    /// holds of the body goes on too.
     pub(super) fn resume_response_header(&self) -> bool {
-        Self::resume_at(&self.response, |index| self.take_resumed(Side::Response, index))
+        let Some(index) = self.response_header_waits_at() else { return false };
+        if !Self::resume_at(&self.response, |index| self.take_resumed(Side::Response, index)) {
+            return false;
+        }
+        if self.body.holds(index) {
+            self.resumed.borrow_mut().push((Side::Response, index));
+        }
+        true
+    }
+
+    /// Lets the response's header go on because the filter that it waits for let a part of the body pass.
+    pub(super) fn body_resumes_header(&self) {
+        Self::resume_at(&self.response, |_| true);
+    }
+
+    /// The filters that may see the request's body before its headers have passed all.
+    pub(super) fn request_body_goes_first(&self) -> Option<usize> {
+        let waits_at = self.request.get().filter(|cursor| cursor.step() == Step::RequestHeaders)?.paused_at()?;
+        self.headers_stop_alone.then_some(waits_at)
     }
 
     /// Leaves the step of the response that waits: another response takes its place.

@@ -91,7 +91,7 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
         chain.consume();
         return Status::OK;
     }
-    let header_waits = exchange.response_header_waits();
+    let header_waits = exchange.response_waits();
     if header_waits || body.has_input() || chain.iter().any(|buf| buf.is_file()) {
         if !header_waits && !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) && !body.has_input() {
             return http::next_body_filter(r, chain);
@@ -131,23 +131,44 @@ fn pass_nothing(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>, orders: O
 
 /// Takes a part through the filters from the one at `first` on, and further. `chain` is nginx's own, if it is that.
 fn pass(exchange: &Exchange, r: Request<'_>, first: usize, orders: Orders, chain: Option<Chain<'_>>) -> Status {
-    let body = &exchange.body;
     let mut orders = orders;
-    let passed = match exchange.show(r, first, &mut orders) {
-        Ok(Fate::Passed) => release_header(exchange, r, orders),
-        Ok(Fate::Held) => {
-            r.set_filter_buffered(true);
-            Err(Status::OK)
-        }
-        Err(flow) => Err(refuse(exchange, r, flow)),
-    };
+    let passed = show(exchange, r, first, &mut orders).and_then(|()| release_header(exchange, r, orders));
     match (passed, chain) {
-        (Ok(()), Some(chain)) if !body.is_owned() => http::next_body_filter(r, chain),
+        (Ok(()), Some(chain)) if !exchange.body.is_owned() => http::next_body_filter(r, chain),
         (passed, chain) => {
             if let Some(chain) = chain {
                 chain.consume();
             }
-            passed.map_or_else(|status| status, |()| body.send(r, orders))
+            passed.map_or_else(|status| status, |()| exchange.body.send(r, orders))
+        }
+    }
+}
+
+/// Shows a part to the filters from the one at `first` on. A filter that holds only the header back, and lets the part
+/// pass, lets the header pass before it.
+///
+/// # Errors
+/// What the body filter returns when the part goes no further.
+fn show(exchange: &Exchange, r: Request<'_>, first: usize, orders: &mut Orders) -> Result<(), Status> {
+    let mut first = first;
+    loop {
+        let waits_at = exchange.response_header_waits_at();
+        let end = waits_at.map_or(exchange.len(), |index| index + 1);
+        match exchange.show(r, first..end, orders) {
+            Ok(Fate::Passed) if waits_at.is_some() => {
+                exchange.body_resumes_header();
+                let status = run_header(exchange, r);
+                if status == Status::ERROR || status.0 > 0 || exchange.body.dropped.get() {
+                    return Err(status);
+                }
+                first = end;
+            }
+            Ok(Fate::Passed) => return Ok(()),
+            Ok(Fate::Held) => {
+                r.set_filter_buffered(true);
+                return Err(Status::OK);
+            }
+            Err(flow) => return Err(refuse(exchange, r, flow)),
         }
     }
 }
@@ -177,7 +198,8 @@ fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
 
 /// What the body filter returns when a filter wants something else than to let the part pass.
 fn refuse(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
-    if exchange.header_held.replace(false) {
+    if exchange.header_held.replace(false) || exchange.response_header_waits_at().is_some() {
+        exchange.forget_response_step();
         return answer_instead(exchange, r, flow);
     }
     if flow == Flow::Reply {
@@ -211,7 +233,7 @@ fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders) -> Result
 /// Goes on with a response that was held, from the event loop.
 pub(super) fn resume(exchange: &Rc<Exchange>, r: Request<'_>) {
     let status = go_on(exchange, r);
-    if exchange.body.dropped.get() || !(exchange.body.keeps_something() || exchange.response_header_waits()) {
+    if exchange.body.dropped.get() || !(exchange.body.keeps_something() || exchange.response_header_waits_at().is_some()) {
         r.set_filter_buffered(false);
     }
     if status == Status::ERROR {
@@ -223,21 +245,18 @@ pub(super) fn resume(exchange: &Rc<Exchange>, r: Request<'_>) {
 }
 
 fn go_on(exchange: &Exchange, r: Request<'_>) -> Status {
-    if exchange.response_header_waits() {
-        if let Some(flow) = exchange.pending() {
-            exchange.forget_response_step();
-            return answer_instead(exchange, r, flow);
-        }
+    if let Some(flow) = exchange.pending() {
+        return refuse(exchange, r, flow);
+    }
+    if exchange.response_header_waits_at().is_some() {
         if !exchange.resume_response_header() {
             exchange.wait_for_response(r);
             return Status::OK;
         }
         let status = run_header(exchange, r);
-        if exchange.response_header_waits() || status == Status::ERROR || status.0 > 0 {
+        if exchange.response_header_waits_at().is_some() || status == Status::ERROR || status.0 > 0 {
             return status;
         }
-    } else if let Some(flow) = exchange.pending() {
-        return refuse(exchange, r, flow);
     }
     let mut orders = Orders::default();
     while let Some(next) = exchange.next_released(&mut orders) {
