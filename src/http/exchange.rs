@@ -80,8 +80,14 @@ pub(super) struct Exchange {
     pub(super) body_buffers: usize,
     /// A pause in a headers callback holds the headers only.
     headers_stop_alone: bool,
+    /// How many filters have seen the request's body before its headers went on.
+    body_seen: Cell<usize>,
+    /// The one of them that paused in it.
+    body_paused_at: Cell<Option<usize>>,
 
     pub(super) stage: Cell<Stage>,
+    /// The request's body was read.
+    pub(super) body_read: Cell<bool>,
     request: Cell<Option<Cursor>>,
     response: Cell<Option<Cursor>>,
     pub(super) response_seen: Cell<bool>,
@@ -138,7 +144,10 @@ impl Exchange {
             format: PropertyFormat::default(),
             body_buffers: 0,
             headers_stop_alone: false,
+            body_seen: Cell::new(0),
+            body_paused_at: Cell::new(None),
             stage: Cell::new(Stage::Passed),
+            body_read: Cell::new(false),
             request: Cell::default(),
             response: Cell::default(),
             response_seen: Cell::new(false),
@@ -202,7 +211,14 @@ impl Exchange {
         }
         let side = Side::of(step);
         let place = if side == Side::Request { &self.request } else { &self.response };
-        let mut cursor = place.get().filter(|cursor| cursor.step() == step).unwrap_or_else(|| Cursor::new(step));
+        let mut cursor = place.get().filter(|cursor| cursor.step() == step).unwrap_or_else(|| {
+            let seen = if step == Step::RequestBody { self.body_seen.get() } else { 0 };
+            Cursor::starting_at(step, seen)
+        });
+        if cursor.waiting() {
+            self.wait(r, side);
+            return Flow::Wait;
+        }
         while let Some(index) = cursor.next(self.members.len(), |index| self.members[index].skipped.get()) {
             let action = match self.ask(index, r, side, callback()) {
                 Ok(action) => action,
@@ -316,10 +332,54 @@ impl Exchange {
         Self::resume_at(&self.response, |_| true);
     }
 
-    /// The filters that may see the request's body before its headers have passed all.
-    pub(super) fn request_body_goes_first(&self) -> Option<usize> {
-        let waits_at = self.request.get().filter(|cursor| cursor.step() == Step::RequestHeaders)?.paused_at()?;
-        self.headers_stop_alone.then_some(waits_at)
+    /// nginx has read the body.
+    pub(super) fn body_here(&self) {
+        self.body_read.set(true);
+        self.stage.set(if self.request.get().is_some() { Stage::Headers } else { Stage::Body });
+    }
+
+    /// Whether filters may see the request's body while one of them holds its headers.
+    pub(super) fn request_body_goes_first(&self) -> bool {
+        self.headers_stop_alone && self.request_headers_wait_at().is_some()
+    }
+
+    fn request_headers_wait_at(&self) -> Option<usize> {
+        self.request.get().filter(|cursor| cursor.step() == Step::RequestHeaders)?.paused_at()
+    }
+
+    /// Shows the request's body to the filters up to the one that holds the headers. When that one lets the body pass,
+    /// the headers go on before it.
+    pub(super) fn show_body_first(&self, r: Request<'_>, callback: impl Fn() -> Callback) -> Flow {
+        let Some(last) = self.request_headers_wait_at() else { return Flow::Next };
+        while self.body_seen.get() <= last {
+            let index = self.body_seen.get();
+            let paused = self.body_paused_at.get().is_some();
+            match if paused { Ok(Action::Pause) } else { self.ask(index, r, Side::Request, callback()) } {
+                Ok(Action::Continue) => self.body_seen.set(index + 1),
+                Ok(Action::Pause) => {
+                    self.body_paused_at.set(Some(index));
+                    self.wait(r, Side::Request);
+                    return Flow::Wait;
+                }
+                Err(flow) => return flow,
+            }
+        }
+        Self::resume_at(&self.request, |_| true);
+        Flow::Next
+    }
+
+    /// Lets what the request waits for go on, if the filter that paused asked for it.
+    fn resume_request(&self) -> bool {
+        let body = self.body_paused_at.get();
+        if let Some(index) = body.filter(|index| self.take_resumed(Side::Request, *index)) {
+            self.body_paused_at.set(None);
+            self.body_seen.set(index + 1);
+            if self.request_headers_wait_at().is_some_and(|waits_at| waits_at <= index) {
+                Self::resume_at(&self.request, |_| true);
+            }
+            return true;
+        }
+        Self::resume_at(&self.request, |index| self.take_resumed(Side::Request, index))
     }
 
     /// Leaves the step of the response that waits: another response takes its place.
@@ -437,7 +497,7 @@ impl Exchange {
     pub(super) fn take_wake(&self) -> Option<Side> {
         let side = self.waiting.get()?;
         let due = match side {
-            Side::Request => Self::resume_at(&self.request, |index| self.take_resumed(side, index)),
+            Side::Request => self.resume_request(),
             // Which parts of a response go on is seen where they are held.
             Side::Response => !self.resumed.borrow().is_empty(),
         };

@@ -233,7 +233,9 @@ fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders) -> Result
 /// Goes on with a response that was held, from the event loop.
 pub(super) fn resume(exchange: &Rc<Exchange>, r: Request<'_>) {
     let status = go_on(exchange, r);
-    if exchange.body.dropped.get() || !(exchange.body.keeps_something() || exchange.response_header_waits_at().is_some()) {
+    if exchange.body.dropped.get()
+        || !(exchange.body.keeps_something() || exchange.response_header_waits_at().is_some())
+    {
         r.set_filter_buffered(false);
     }
     if status == Status::ERROR {

@@ -117,37 +117,64 @@ fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
         if let Some(flow) = exchange.pending() {
             return end(exchange, r, flow);
         }
-        let flow = match exchange.stage.get() {
+        let stage = exchange.stage.get();
+        let flow = match stage {
             Stage::Headers => exchange.run(r, Step::RequestHeaders, || Callback::RequestHeaders {
                 count: count_headers(r),
                 end_of_stream: !r.has_body(),
             }),
-            Stage::Body => exchange.run(r, Step::RequestBody, || Callback::RequestBody {
-                size: u32::try_from(r.body_len()).unwrap_or(u32::MAX),
-                end_of_stream: true,
-            }),
+            Stage::Body => exchange.run(r, Step::RequestBody, || whole_body(r)),
             // nginx called us again while it still reads the body.
             Stage::ReadingBody => return Status::DONE,
             Stage::Passed => return Status::DECLINED,
         };
-        match (flow, exchange.stage.get()) {
-            (Flow::Next, Stage::Headers) if wants_body(exchange, r) => {
-                exchange.stage.set(Stage::ReadingBody);
-                match r.read_body::<BodyRead>() {
-                    http::BodyRead::Ready => exchange.stage.set(Stage::Body),
-                    http::BodyRead::Pending => return Status::DONE,
-                    http::BodyRead::Failed(status) => {
-                        exchange.stage.set(Stage::Passed);
-                        return status;
-                    }
-                }
-            }
-            (Flow::Next, _) => exchange.stage.set(Stage::Passed),
-            (Flow::Wait, _) => {
-                r.hold();
-                return Status::DONE;
-            }
-            (flow, _) => return end(exchange, r, flow),
+        let body_next = stage == Stage::Headers && wants_body(exchange, r);
+        let body_first = flow == Flow::Wait && exchange.request_body_goes_first();
+        match flow {
+            Flow::Next if body_next => match read_body(exchange, r) {
+                Some(status) => return status,
+                None => exchange.stage.set(Stage::Body),
+            },
+            Flow::Next => exchange.stage.set(Stage::Passed),
+            Flow::Wait if body_next && body_first => match read_body(exchange, r) {
+                Some(status) => return status,
+                None => match exchange.show_body_first(r, || whole_body(r)) {
+                    Flow::Next => {}
+                    Flow::Wait => return hold(r),
+                    flow => return end(exchange, r, flow),
+                },
+            },
+            Flow::Wait => return hold(r),
+            flow => return end(exchange, r, flow),
+        }
+    }
+}
+
+fn hold(r: Request<'_>) -> Status {
+    r.hold();
+    Status::DONE
+}
+
+fn whole_body(r: Request<'_>) -> Callback {
+    let size = u32::try_from(r.body_len()).unwrap_or(u32::MAX);
+    Callback::RequestBody { size, end_of_stream: true }
+}
+
+/// Sees to it that the body is there; what the phase returns when it is not.
+fn read_body(exchange: &Exchange, r: Request<'_>) -> Option<Status> {
+    if exchange.body_read.get() {
+        return None;
+    }
+    exchange.stage.set(Stage::ReadingBody);
+    match r.read_body::<BodyRead>() {
+        http::BodyRead::Ready => {
+            exchange.body_here();
+            None
+        }
+        http::BodyRead::Pending => Some(Status::DONE),
+        http::BodyRead::Failed(status) => {
+            exchange.stage.set(Stage::Passed);
+            Some(status)
         }
     }
 }
@@ -171,7 +198,7 @@ struct BodyRead;
 impl BodyHandler for BodyRead {
     fn ready(r: Request<'_>) {
         if let Some(exchange) = exchange(r) {
-            exchange.stage.set(Stage::Body);
+            exchange.body_here();
         }
         r.run_phases();
     }

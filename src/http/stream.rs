@@ -212,7 +212,7 @@ impl StreamPort for Stream {
     fn buffer_len(&self, buffer: BufferType) -> Result<usize, Status> {
         let (r, exchange) = self.exchange()?;
         match buffer {
-            BufferType::RequestBody if matches!(exchange.stage.get(), Stage::Body | Stage::Passed) => {
+            BufferType::RequestBody if exchange.body_read.get() => {
                 usize::try_from(r.body_len()).map_err(|_| Status::InternalFailure)
             }
             BufferType::ResponseBody => exchange.body.len().ok_or(Status::NotFound),
@@ -233,7 +233,7 @@ impl StreamPort for Stream {
     fn splice_buffer(&self, buffer: BufferType, start: usize, len: usize, data: &[u8]) -> Result<(), Status> {
         let (r, exchange) = self.exchange()?;
         match buffer {
-            BufferType::RequestBody if exchange.stage.get() == Stage::Body => {
+            BufferType::RequestBody if exchange.body_read.get() && exchange.stage.get() != Stage::Passed => {
                 let whole = usize::try_from(r.body_len()).map_err(|_| Status::InternalFailure)?;
                 let mut body = vec![0; whole];
                 if !read_request_body(r, 0, &mut body) {

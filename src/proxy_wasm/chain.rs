@@ -46,6 +46,11 @@ impl Cursor {
         Self { step, next: 0, waiting: false }
     }
 
+    /// Before the filter at `first`, for a step that those before it have been through.
+    pub fn starting_at(step: Step, first: usize) -> Self {
+        Self { step, next: u16::try_from(first).unwrap_or(u16::MAX), waiting: false }
+    }
+
     pub fn step(&self) -> Step {
         self.step
     }
