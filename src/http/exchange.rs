@@ -97,6 +97,8 @@ pub(super) struct Exchange {
 
     /// What is held for a filter that paused.
     waiting: Cell<Option<Side>>,
+    /// The filter whose callback runs.
+    asked: Cell<Option<(Side, usize)>>,
     /// Filters that asked to go on, by their place in the chain.
     resumed: RefCell<Vec<(Side, usize)>>,
     reply: RefCell<Option<LocalResponse>>,
@@ -154,6 +156,7 @@ impl Exchange {
             header_held: Cell::new(false),
             body: ResponseBody::default(),
             waiting: Cell::new(None),
+            asked: Cell::new(None),
             resumed: RefCell::default(),
             reply: RefCell::default(),
             replied: Cell::new(false),
@@ -245,7 +248,9 @@ impl Exchange {
     /// # Errors
     /// What a filter asked for, or its failure: it goes before what the callback answered.
     pub(super) fn ask(&self, index: usize, r: Request<'_>, side: Side, callback: Callback) -> Result<Action, Flow> {
+        let outer = self.asked.replace(Some((side, index)));
         let action = self.call(index, r, callback);
+        self.asked.set(outer);
         match self.pending() {
             Some(flow) => Err(flow),
             // It may have asked to go on before it said to pause.
@@ -468,11 +473,13 @@ impl Exchange {
             StreamType::Request | StreamType::Downstream => Side::Request,
             StreamType::Response | StreamType::Upstream => Side::Response,
         };
-        let mut resumed = self.resumed.borrow_mut();
-        if !resumed.contains(&(side, index)) {
-            resumed.push((side, index));
+        // Asked for when nothing is held, and no callback runs that may still pause, it means nothing.
+        if self.waiting.get() != Some(side) && self.asked.get() != Some((side, index)) {
+            return;
         }
-        drop(resumed);
+        if !self.resumed.borrow().contains(&(side, index)) {
+            self.resumed.borrow_mut().push((side, index));
+        }
         self.wake_if_waiting();
     }
 
