@@ -1,7 +1,9 @@
 //! Proxy-Wasm over nginx's http subsystem: phases, output filters, and what a filter sees of a request.
 
 mod body;
+mod early;
 mod exchange;
+mod maps;
 mod output;
 mod phases;
 mod properties;

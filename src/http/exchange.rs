@@ -14,6 +14,7 @@ use ngx::{Posted, Timer, error};
 
 use super::Stream;
 use super::body::ResponseBody;
+use super::early::Early;
 use crate::conf::{Chain, FailurePolicy, Filter, Isolation, LocConf, WasmConf};
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::chain::{self, Answer, Cursor, Step};
@@ -93,6 +94,7 @@ pub(super) struct Exchange {
     pub(super) response_seen: Cell<bool>,
     /// The response's header has passed the chain and waits for the first part of the body.
     pub(super) header_held: Cell<bool>,
+    pub(super) early: Early,
     pub(super) body: ResponseBody,
 
     /// What is held for a filter that paused.
@@ -154,6 +156,7 @@ impl Exchange {
             response: Cell::default(),
             response_seen: Cell::new(false),
             header_held: Cell::new(false),
+            early: Early::default(),
             body: ResponseBody::default(),
             waiting: Cell::new(None),
             asked: Cell::new(None),

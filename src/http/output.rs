@@ -18,6 +18,7 @@ use crate::proxy_wasm::vm::{Callback, Callbacks};
 /// What nginx calls with a response's header, before every other filter.
 pub fn header_filter(r: Request<'_>) -> Status {
     let Some(exchange) = phases::exchange_or_open(r) else { return http::next_header_filter(r) };
+    exchange.early.apply(r);
     if exchange.response_seen.replace(true) {
         // An error page, in the place of a response whose header was held.
         exchange.header_held.set(false);
@@ -62,7 +63,7 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
 fn answer_instead(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
     exchange.body.drop_all(r);
     match (flow, exchange.take_reply()) {
-        (Flow::Reply, Some(response)) => reply::replace(r, &response),
+        (Flow::Reply, Some(response)) => reply::replace(exchange, r, response),
         (Flow::Fail, _) => {
             exchange.failure_told();
             // The error page is a response of its own, whose body passes.

@@ -208,7 +208,7 @@ impl BodyHandler for BodyRead {
 fn end(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
     exchange.stage.set(Stage::Passed);
     let status = match (flow, exchange.take_reply()) {
-        (Flow::Reply, Some(response)) => reply::send(r, response),
+        (Flow::Reply, Some(response)) => reply::send(exchange, r, response),
         (Flow::Close, _) => Status::http(http::CLOSE),
         _ => {
             exchange.failure_told();

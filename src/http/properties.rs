@@ -2,9 +2,13 @@
 //!
 //! Most attributes are a variable under another name, so that both always agree.
 
+use std::time::Duration;
+
 use ngx::http::{Request, VariableError};
 
-use crate::proxy_wasm::abi::Status;
+use super::maps::Map;
+use super::phases;
+use crate::proxy_wasm::abi::{MapType, Status};
 use crate::proxy_wasm::host::PropertyFormat;
 use crate::proxy_wasm::pairs::{Size, Writer};
 
@@ -30,11 +34,8 @@ const VARIABLES: &[(&str, &str, Kind)] = &[
     ("request.method", "request_method", Kind::Text),
     ("request.referer", "http_referer", Kind::Text),
     ("request.useragent", "http_user_agent", Kind::Text),
-    ("request.id", "request_id", Kind::Text),
     ("request.protocol", "server_protocol", Kind::Text),
-    ("request.time", "msec", Kind::Seconds),
     ("request.duration", "request_time", Kind::Seconds),
-    ("request.size", "content_length", Kind::Integer),
     ("request.total_size", "request_length", Kind::Integer),
     ("response.code", "status", Kind::Integer),
     ("response.size", "body_bytes_sent", Kind::Integer),
@@ -51,6 +52,18 @@ const VARIABLES: &[(&str, &str, Kind)] = &[
     ("connection.mtls", "ssl_client_verify", Kind::Is("SUCCESS")),
 ];
 
+/// Attributes that are found in a way of their own.
+const OTHERS: [&str; 4] = ["request.id", "request.is_subrequest", "request.size", "request.time"];
+
+/// Whether nginx answers for this path, readable now or not; what it does not answer for, filters may keep there.
+pub(super) fn names(path: &[u8]) -> bool {
+    let is = |name: &str| name.as_bytes() == path;
+    path.starts_with(b"ngx.")
+        || headers_of(path).is_some()
+        || VARIABLES.iter().any(|(name, _, _)| is(name))
+        || OTHERS.into_iter().any(is)
+}
+
 /// Appends the value of the property at `path`, its segments parted by dots.
 pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status> {
     if let Some(name) = path.strip_prefix(b"ngx.") {
@@ -60,9 +73,23 @@ pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mu
     if let Some(found) = read_headers(r, path, out) {
         return found;
     }
-    if path == b"request.is_subrequest" {
-        boolean(!r.is_main(), format, out);
-        return Ok(());
+    match path {
+        b"request.is_subrequest" => {
+            boolean(!r.is_main(), format, out);
+            return Ok(());
+        }
+        b"request.size" => {
+            return encode(body_size(r).as_bytes(), Kind::Integer, format, out);
+        }
+        b"request.time" => return encode(seconds(r.start_time()).as_bytes(), Kind::Seconds, format, out),
+        b"request.id" => {
+            let id = r.request_headers().get(b"x-request-id").or_else(|| r.variable(b"request_id"));
+            out.extend_from_slice(id.ok_or(Status::NotFound)?);
+            return Ok(());
+        }
+        // nginx says 000 while there is none.
+        b"response.code" if r.status() == 0 => return Err(Status::NotFound),
+        _ => {}
     }
     if format == PropertyFormat::Envoy && read_address(r, path, out) {
         return Ok(());
@@ -74,6 +101,10 @@ pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mu
         return Ok(());
     }
     let value = value.filter(|value| !value.is_empty()).ok_or(Status::NotFound)?;
+    encode(value, kind, format, out)
+}
+
+fn encode(value: &[u8], kind: Kind, format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status> {
     match (format, kind) {
         (PropertyFormat::Strings, _) | (_, Kind::Text | Kind::Is(_)) => out.extend_from_slice(value),
         (PropertyFormat::Envoy, Kind::Integer) => {
@@ -84,6 +115,17 @@ pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mu
         }
     }
     Ok(())
+}
+
+/// The length of the body: as the client names it, or what has been read.
+fn body_size(r: Request<'_>) -> String {
+    let named = r.variable(b"content_length").and_then(integer);
+    named.map_or_else(|| r.body_len().to_string(), |named| named.to_string())
+}
+
+/// As nginx writes a time, `$msec` for one.
+fn seconds(time: Duration) -> String {
+    format!("{}.{:03}", time.as_secs(), time.subsec_millis())
 }
 
 /// Sets a variable of nginx's that can be set.
@@ -103,36 +145,51 @@ fn boolean(value: bool, format: PropertyFormat, out: &mut Vec<u8>) {
     }
 }
 
-/// `request.headers`, `response.headers` as a map of pairs, or one header of them by name.
-fn read_headers(r: Request<'_>, path: &[u8], out: &mut Vec<u8>) -> Option<Result<(), Status>> {
-    let (request, rest) = match (path.strip_prefix(b"request.headers"), path.strip_prefix(b"response.headers")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
+/// The map that a path below `request.headers` or `response.headers` means, and the name of one header of it.
+fn headers_of(path: &[u8]) -> Option<(MapType, Option<&[u8]>)> {
+    let (map, rest) = match (path.strip_prefix(b"request.headers"), path.strip_prefix(b"response.headers")) {
+        (Some(rest), _) => (MapType::RequestHeaders, rest),
+        (_, Some(rest)) => (MapType::ResponseHeaders, rest),
         _ => return None,
     };
-    if rest.is_empty() {
-        return Some(if request {
-            write_pairs(|| r.request_headers().iter(), out)
-        } else {
-            write_pairs(|| r.response_headers().iter(), out)
-        });
+    match rest {
+        [] => Some((map, None)),
+        [b'.', name @ ..] => Some((map, Some(name))),
+        _ => None,
     }
-    let name = rest.strip_prefix(b".")?;
-    let value = if request { r.request_headers().get(name) } else { r.response_headers().get(name) };
-    Some(value.map(|value| out.extend_from_slice(value)).ok_or(Status::NotFound))
 }
 
-fn write_pairs<'a, I>(pairs: impl Fn() -> I, out: &mut Vec<u8>) -> Result<(), Status>
-where
-    I: Iterator<Item = (&'a [u8], &'a [u8])>,
-{
+/// A map as pairs, or the values of one header of it with a comma between them.
+fn read_headers(r: Request<'_>, path: &[u8], out: &mut Vec<u8>) -> Option<Result<(), Status>> {
+    let (map, name) = headers_of(path)?;
+    Some(Map::new(r, phases::exchange(r), map).and_then(|map| match name {
+        Some(name) => write_values(&map, name, out),
+        None => write_pairs(&map, out),
+    }))
+}
+
+fn write_values(map: &Map<'_>, name: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+    let mut found = false;
+    map.for_each(|known, value| {
+        if known.eq_ignore_ascii_case(name) {
+            if found {
+                out.push(b',');
+            }
+            found = true;
+            out.extend_from_slice(value);
+        }
+    });
+    if found { Ok(()) } else { Err(Status::NotFound) }
+}
+
+fn write_pairs(map: &Map<'_>, out: &mut Vec<u8>) -> Result<(), Status> {
     let mut size = Size::default();
-    pairs().for_each(|(name, value)| size.add(name, value));
+    map.for_each(|name, value| size.add(name, value));
     let start = out.len();
     out.resize(start + size.bytes(), 0);
     let room = out.get_mut(start..).unwrap_or_default();
     let mut writer = Writer::new(room, size).ok_or(Status::InternalFailure)?;
-    pairs().for_each(|(name, value)| writer.push(name, value));
+    map.for_each(|name, value| writer.push(name, value));
     if writer.finish() { Ok(()) } else { Err(Status::InternalFailure) }
 }
 
@@ -177,6 +234,34 @@ fn nanoseconds(value: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nginx_answers_for_is_not_kept() {
+        for path in ["request.path", "request.id", "request.headers", "response.headers.x-a", "ngx.any", "ngx."] {
+            assert!(names(path.as_bytes()), "{path}");
+        }
+        for path in ["request", "request.headersx", "request.nothing", "mine", "wasmx.a", ""] {
+            assert!(!names(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_nginx_does() {
+        assert_eq!(seconds(Duration::from_millis(1_700_000_000_007)), "1700000000.007");
+    }
+
+    #[test]
+    fn values_are_encoded_by_their_kind() {
+        let encoded = |value: &str, kind, format| {
+            let mut out = Vec::new();
+            encode(value.as_bytes(), kind, format, &mut out).map(|()| out)
+        };
+        let number = 258_i64.to_le_bytes().to_vec();
+        assert_eq!(encoded("258", Kind::Integer, PropertyFormat::Envoy), Ok(number));
+        assert_eq!(encoded("258", Kind::Integer, PropertyFormat::Strings), Ok(b"258".to_vec()));
+        assert_eq!(encoded("-", Kind::Integer, PropertyFormat::Envoy), Err(Status::NotFound));
+        assert_eq!(encoded("a", Kind::Text, PropertyFormat::Envoy), Ok(b"a".to_vec()));
+    }
 
     #[test]
     fn seconds_become_nanoseconds() {

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use ngx::http::{BodyError, Handle, HeaderError, Request};
-use ngx::{debug, error};
+use ngx::debug;
+use ngx::http::{BodyError, Handle, Request};
 
 use super::exchange::{Exchange, Stage};
+use super::maps::Map;
 use super::properties;
 use crate::proxy_wasm::abi::{BufferType, MapType, Status, StreamType};
 use crate::proxy_wasm::host::{LocalResponse, PropertyFormat, Stream as StreamPort};
@@ -50,62 +51,15 @@ impl Stream {
         self.both().ok_or(Status::NotFound)
     }
 
-    /// The request, if its map may still be changed.
-    fn writable(&self, map: MapType) -> Result<Request<'_>, Status> {
+    fn map(&self, map: MapType) -> Result<Map<'_>, Status> {
         let r = self.live()?;
-        match map {
-            MapType::RequestHeaders => Ok(r),
-            MapType::ResponseHeaders if !r.header_sent() => Ok(r),
-            MapType::ResponseHeaders => {
-                error!(r.log(), "[proxy-wasm] cannot change response headers: they were sent already");
-                Err(Status::BadArgument)
-            }
-            _ => Err(Status::BadArgument),
-        }
+        Map::new(r, super::phases::exchange(r), map)
     }
-}
 
-/// A header that nginx cannot take is the guest's mistake.
-fn header_status(error: HeaderError) -> Status {
-    match error {
-        HeaderError::Invalid => Status::BadArgument,
-        HeaderError::NoMemory => Status::InternalFailure,
+    fn writable(&self, map: MapType) -> Result<Map<'_>, Status> {
+        let r = self.live()?;
+        Map::writable(r, super::phases::exchange(r), map)
     }
-}
-
-/// A three-digit code as bytes, without an allocation.
-fn status_text(status: u16) -> [u8; 3] {
-    let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
-    [digit(status / 100), digit(status / 10), digit(status)]
-}
-
-fn parse_status(value: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(value).ok()?;
-    text.parse().ok().filter(|status| (100..=999).contains(status))
-}
-
-/// The value of a request's pseudo header.
-fn request_pseudo<'a>(r: Request<'a>, name: &[u8]) -> Option<&'a [u8]> {
-    match name {
-        b":method" => Some(r.method()),
-        b":path" => r.path(),
-        b":authority" => r.authority(),
-        b":scheme" => Some(r.scheme()),
-        _ => None,
-    }
-}
-
-fn set_request_pseudo(r: Request<'_>, name: &[u8], value: &[u8]) -> Result<(), Status> {
-    match name {
-        b":method" => r.set_method(value).map_err(header_status),
-        b":path" => r.set_path(value).map_err(header_status),
-        b":authority" => r.set_authority(value).map_err(header_status),
-        _ => Err(Status::BadArgument),
-    }
-}
-
-fn is_pseudo(name: &[u8]) -> bool {
-    name.first() == Some(&b':')
 }
 
 /// Whether all of `out` could be read.
@@ -114,99 +68,30 @@ fn read_request_body(r: Request<'_>, start: usize, out: &mut [u8]) -> bool {
     u64::try_from(start).is_ok_and(|start| r.read_body_at(start, out).is_ok_and(|read| read == wanted))
 }
 
-const REQUEST_PSEUDO: [&[u8]; 4] = [b":method", b":path", b":authority", b":scheme"];
-
 impl StreamPort for Stream {
-    fn for_each_pair(&self, map: MapType, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), Status> {
-        let r = self.live()?;
-        match map {
-            MapType::RequestHeaders => {
-                for name in REQUEST_PSEUDO {
-                    if let Some(value) = request_pseudo(r, name) {
-                        visit(name, value);
-                    }
-                }
-                r.request_headers().iter().for_each(|(name, value)| visit(name, value));
-                Ok(())
-            }
-            MapType::ResponseHeaders => {
-                if r.status() != 0 {
-                    visit(b":status", &status_text(r.status()));
-                }
-                r.response_headers().iter().for_each(|(name, value)| visit(name, value));
-                Ok(())
-            }
-            _ => Err(Status::BadArgument),
-        }
+    fn for_each_pair(&self, map: MapType, visit: impl FnMut(&[u8], &[u8])) -> Result<(), Status> {
+        self.map(map)?.for_each(visit);
+        Ok(())
     }
 
     fn pair(&self, map: MapType, name: &[u8], visit: impl FnOnce(&[u8])) -> Result<(), Status> {
-        let r = self.live()?;
-        match map {
-            MapType::RequestHeaders => {
-                let value = if is_pseudo(name) { request_pseudo(r, name) } else { r.request_headers().get(name) };
-                value.map(visit).ok_or(Status::NotFound)
-            }
-            MapType::ResponseHeaders if is_pseudo(name) => match (name, r.status()) {
-                (b":status", status) if status != 0 => {
-                    visit(&status_text(status));
-                    Ok(())
-                }
-                _ => Err(Status::NotFound),
-            },
-            MapType::ResponseHeaders => r.response_headers().get(name).map(visit).ok_or(Status::NotFound),
-            _ => Err(Status::BadArgument),
-        }
+        self.map(map)?.get(name, visit)
     }
 
     fn add_pair(&self, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Status> {
-        if is_pseudo(name) {
-            return self.replace_pair(map, name, value);
-        }
-        let r = self.writable(map)?;
-        match map {
-            MapType::RequestHeaders => r.request_headers().add(name, value).map_err(header_status),
-            _ => r.response_headers().add(name, value).map_err(header_status),
-        }
+        self.writable(map)?.add(name, value)
     }
 
     fn replace_pair(&self, map: MapType, name: &[u8], value: &[u8]) -> Result<(), Status> {
-        let r = self.writable(map)?;
-        match map {
-            MapType::RequestHeaders if is_pseudo(name) => set_request_pseudo(r, name, value),
-            MapType::RequestHeaders => r.request_headers().set(name, value).map_err(header_status),
-            _ if name == b":status" => {
-                let status = parse_status(value).ok_or(Status::BadArgument)?;
-                r.set_response_status(status).map_err(header_status)
-            }
-            _ if is_pseudo(name) => Err(Status::BadArgument),
-            _ => r.response_headers().set(name, value).map_err(header_status),
-        }
+        self.writable(map)?.replace(name, value)
     }
 
     fn remove_pair(&self, map: MapType, name: &[u8]) -> Result<(), Status> {
-        let r = self.writable(map)?;
-        if is_pseudo(name) {
-            return Err(Status::BadArgument);
-        }
-        match map {
-            MapType::RequestHeaders => r.request_headers().remove(name),
-            _ => r.response_headers().remove(name),
-        }
-        .map_err(header_status)
+        self.writable(map)?.remove(name)
     }
 
     fn set_pairs(&self, map: MapType, pairs: &Pairs<'_>) -> Result<(), Status> {
-        let r = self.writable(map)?;
-        match map {
-            MapType::RequestHeaders => r.request_headers().clear(),
-            _ => r.response_headers().clear(),
-        }
-        .map_err(header_status)?;
-        for (name, value) in pairs.iter() {
-            self.add_pair(map, name, value)?;
-        }
-        Ok(())
+        self.writable(map)?.set_pairs(pairs)
     }
 
     fn buffer_len(&self, buffer: BufferType) -> Result<usize, Status> {
@@ -256,6 +141,10 @@ impl StreamPort for Stream {
 
     fn property(&self, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status> {
         properties::read(self.live()?, path, format, out)
+    }
+
+    fn names_property(path: &[u8]) -> bool {
+        properties::names(path)
     }
 
     fn set_property(&self, path: &[u8], value: Option<&[u8]>) -> Result<(), Status> {

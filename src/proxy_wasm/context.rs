@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::abi::Status;
 use super::vm::FilterConfig;
 
-/// The most bytes of `wasmx.NAME` properties, names included, that one context may keep.
+/// The most bytes of properties, names included, that one context may keep.
 const MAX_PROPERTY_BYTES: usize = 1 << 20;
 
 /// Hashes context ids: they are small and dense, so one multiplication spreads them.
@@ -165,7 +165,7 @@ impl<S: Copy> Contexts<S> {
         created.filter_map(|context| context.stream).collect()
     }
 
-    /// The `wasmx.NAME` properties of a context.
+    /// The properties that a context keeps.
     pub fn properties(&mut self, id: u32) -> Option<&mut Properties> {
         self.table.get_mut(&id).map(|context| &mut context.properties)
     }
@@ -179,34 +179,42 @@ impl<S: Copy> Default for Contexts<S> {
 
 /// Values that a filter keeps for one context. There are few of them: a list is enough.
 #[derive(Debug, Default)]
-pub struct Properties(Vec<(Box<[u8]>, Vec<u8>)>);
+pub struct Properties {
+    values: Vec<(Box<[u8]>, Vec<u8>)>,
+    refused: bool,
+}
 
 impl Properties {
+    /// Whether it is the first time that something was not kept.
+    pub fn first_refusal(&mut self) -> bool {
+        !std::mem::replace(&mut self.refused, true)
+    }
+
     pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
-        self.0.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.as_slice())
+        self.values.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.as_slice())
     }
 
     /// Sets a value; `None` forgets it. A context that keeps too much is refused with
     /// [`Status::InternalFailure`].
     pub fn set(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<(), Status> {
-        let at = self.0.iter().position(|(known, _)| **known == *name);
+        let at = self.values.iter().position(|(known, _)| **known == *name);
         let Some(value) = value else {
             if let Some(at) = at {
-                self.0.swap_remove(at);
+                self.values.swap_remove(at);
             }
             return Ok(());
         };
-        let others = self.0.iter().filter(|(known, _)| **known != *name);
+        let others = self.values.iter().filter(|(known, _)| **known != *name);
         let kept: usize = others.map(|(name, value)| name.len() + value.len()).sum();
         if kept + name.len() + value.len() > MAX_PROPERTY_BYTES {
             return Err(Status::InternalFailure);
         }
-        match at.and_then(|at| self.0.get_mut(at)) {
+        match at.and_then(|at| self.values.get_mut(at)) {
             Some((_, old)) => {
                 old.clear();
                 old.extend_from_slice(value);
             }
-            None => self.0.push((name.into(), value.into())),
+            None => self.values.push((name.into(), value.into())),
         }
         Ok(())
     }
@@ -248,6 +256,7 @@ mod tests {
         let mut properties = Properties::default();
         properties.set(b"a", Some(&vec![0; MAX_PROPERTY_BYTES - 3])).unwrap();
         assert_eq!(properties.set(b"b", Some(b"12")), Err(Status::InternalFailure));
+        assert!(properties.first_refusal() && !properties.first_refusal());
         properties.set(b"b", Some(b"1")).unwrap();
         properties.set(b"a", Some(b"short")).unwrap();
         assert_eq!((properties.value(b"a"), properties.value(b"b")), (Some(&b"short"[..]), Some(&b"1"[..])));

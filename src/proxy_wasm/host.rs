@@ -87,7 +87,10 @@ pub trait Stream: Copy + Send + 'static {
 
     /// Appends a property's value to `out`. `path` has its segments parted by `.`.
     fn property(&self, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status>;
-    /// `None` unsets.
+    /// Whether a property of that path is the server's to give and to set, there or not. All others are the filter's
+    /// to keep.
+    fn names_property(path: &[u8]) -> bool;
+    /// Sets a property that is the server's; `None` unsets.
     fn set_property(&self, path: &[u8], value: Option<&[u8]>) -> Result<(), Status>;
     fn property_format(&self) -> PropertyFormat;
 

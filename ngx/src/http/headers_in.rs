@@ -28,6 +28,20 @@ impl<'a> Request<'a> {
 pub struct RequestHeaders<'a>(Request<'a>);
 
 impl<'a> RequestHeaders<'a> {
+    /// Whether [`Self::set`] and [`Self::add`] would take the header.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`].
+    pub fn check(name: &[u8], value: &[u8]) -> Result {
+        headers::check(name, value)?;
+        let fits = match Lower::new(name).as_bytes() {
+            b"host" => host_len(value).is_some(),
+            b"content-length" => digits(value).is_some(),
+            _ => true,
+        };
+        if fits { Ok(()) } else { Err(HeaderError::Invalid) }
+    }
+
     /// Names as they were sent, and values, in order.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
@@ -368,7 +382,21 @@ fn host_len(host: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::host_len;
+    use super::{HeaderError, RequestHeaders, host_len};
+
+    #[test]
+    fn a_header_is_checked_before_it_is_set() {
+        for (name, value) in [("Host", "a:80"), ("content-length", "0"), ("x-a", "")] {
+            assert_eq!(RequestHeaders::check(name.as_bytes(), value.as_bytes()), Ok(()), "{name}");
+        }
+        for (name, value) in [("Host", ""), ("host", "a b"), ("Content-Length", "-1"), (":path", "/"), ("x-a", "\r")] {
+            assert_eq!(
+                RequestHeaders::check(name.as_bytes(), value.as_bytes()),
+                Err(HeaderError::Invalid),
+                "{name}: {value}"
+            );
+        }
+    }
 
     #[test]
     fn a_host_is_what_nginx_takes_for_one() {

@@ -37,6 +37,24 @@ pub struct ResponseHeaders<'a>(Request<'a>);
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
 impl<'a> ResponseHeaders<'a> {
+    /// Whether [`Self::set`] and [`Self::add`] would take the header.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`].
+    pub fn check(name: &[u8], value: &[u8]) -> Result {
+        headers::check(name, value)?;
+        if same_name(name, b"content-length") && digits(value).is_none() {
+            return Err(HeaderError::Invalid);
+        }
+        Ok(())
+    }
+
+    /// Whether a response has at most one header of this name, so that adding it means setting it.
+    pub fn is_single(name: &[u8]) -> bool {
+        let lower = Lower::new(name);
+        SINGLE.contains(&lower.as_bytes()) || SINGLE_IN_LIST.contains(&lower.as_bytes())
+    }
+
     /// Names and values, in the order in which nginx writes them.
     pub fn iter(self) -> impl Iterator<Item = Pair<'a>> {
         let written = [
@@ -180,9 +198,7 @@ impl<'a> ResponseHeaders<'a> {
             b"content-length" => self.set_content_length(digits(value).ok_or(HeaderError::Invalid)?),
             b"last-modified" => self.set_last_modified(name, value)?,
             b"accept-ranges" => self.set_accept_ranges(name, value)?,
-            b"server" | b"date" | b"location" | b"etag" | b"content-range" | b"content-encoding" | b"expires"
-            | b"refresh" => self.put(name, value, true)?,
-            _ => self.put(name, value, replace)?,
+            lower => self.put(name, value, replace || SINGLE_IN_LIST.contains(&lower))?,
         }
         self.changed(name, lower.as_bytes())
     }
@@ -411,6 +427,13 @@ impl<'a> ResponseHeaders<'a> {
     }
 }
 
+/// Headers that a response has at most once and that are written in a way of their own.
+const SINGLE: [&[u8]; 4] = [b"content-type", b"content-length", b"last-modified", b"accept-ranges"];
+
+/// Those that are in nginx's list as all others are.
+const SINGLE_IN_LIST: [&[u8]; 8] =
+    [b"server", b"date", b"location", b"etag", b"content-range", b"content-encoding", b"expires", b"refresh"];
+
 /// The names that [`ResponseHeaders::slot`] knows.
 const TYPED: [&[u8]; 13] = [
     b"server",
@@ -466,7 +489,17 @@ fn charset(value: &[u8]) -> Option<Charset> {
 
 #[cfg(test)]
 mod tests {
-    use super::charset;
+    use super::{HeaderError, ResponseHeaders, charset};
+
+    #[test]
+    fn a_header_is_checked_before_it_is_set() {
+        assert_eq!(ResponseHeaders::check(b"content-length", b"12"), Ok(()));
+        for (name, value) in [(&b"Content-Length"[..], &b"x"[..]), (b"a b", b""), (b"a", b"b\nc")] {
+            assert_eq!(ResponseHeaders::check(name, value), Err(HeaderError::Invalid));
+        }
+        assert!(ResponseHeaders::is_single(b"Content-Type") && ResponseHeaders::is_single(b"ETag"));
+        assert!(!ResponseHeaders::is_single(b"set-cookie") && !ResponseHeaders::is_single(b""));
+    }
 
     #[test]
     fn a_type_may_name_its_charset() {

@@ -35,14 +35,21 @@ const METHODS: [(&[u8], u32); 16] = [
 ];
 
 impl<'a> Request<'a> {
+    /// Whether [`Self::set_method`] would take the method.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`].
+    pub fn check_method(method: &[u8]) -> Result {
+        let token = !method.is_empty() && method.iter().all(|&c| is_token(c));
+        if token { Ok(()) } else { Err(HeaderError::Invalid) }
+    }
+
     /// Sets the method, any token, for later phases and the upstream.
     ///
     /// What the client waits for does not change with it: the answer to its HEAD has no body, whatever the upstream
     /// was asked, and an upstream's answer to HEAD becomes one without length ([`Self::settle_response`]).
     pub fn set_method(self, method: &[u8]) -> Result {
-        if method.is_empty() || !method.iter().all(|&c| is_token(c)) {
-            return Err(HeaderError::Invalid);
-        }
+        Self::check_method(method)?;
         let r = self.as_ptr();
         let known = METHODS.iter().find(|(name, _)| *name == method).map_or(sys::NGX_HTTP_UNKNOWN, |known| known.1);
         // SAFETY: a Request is a live request with its pool.
@@ -209,16 +216,24 @@ impl<'a> Request<'a> {
         self.request_headers().set_host(authority)
     }
 
+    /// Whether [`Self::set_response_status`] would take the status.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`].
+    pub fn check_response_status(self, status: u16) -> Result {
+        // SAFETY: a Request is a live request.
+        let before = unsafe { (*self.as_ptr()).headers_out.status };
+        let upgrade = before == sys::NGX_HTTP_SWITCHING_PROTOCOLS as usize;
+        if (200..=999).contains(&status) && !upgrade { Ok(()) } else { Err(HeaderError::Invalid) }
+    }
+
     /// Sets the status of the response, 200 to 999, with nginx's own words for it. Before its header is sent.
     pub fn set_response_status(self, status: u16) -> Result {
         const BODYLESS: [usize; 2] = [sys::NGX_HTTP_NO_CONTENT as usize, sys::NGX_HTTP_NOT_MODIFIED as usize];
         let r = self.as_ptr();
         // SAFETY: a Request is a live request.
         let before = unsafe { (*r).headers_out.status };
-        let upgrade = before == sys::NGX_HTTP_SWITCHING_PROTOCOLS as usize;
-        if !(200..=999).contains(&status) || upgrade {
-            return Err(HeaderError::Invalid);
-        }
+        self.check_response_status(status)?;
         if BODYLESS.contains(&before) && !BODYLESS.contains(&status.into()) {
             // A 304 names the length of a body that does not come.
             self.response_headers().clear_content_length();

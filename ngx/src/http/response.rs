@@ -15,6 +15,12 @@ use super::{
 use crate::{Level, Status, log_at, str::EMPTY, sys};
 
 impl<'a> Request<'a> {
+    /// Whether an upstream was asked for the response, or a cache in its place.
+    pub fn has_upstream(self) -> bool {
+        // SAFETY: a Request is a live request.
+        unsafe { !(*self.as_ptr()).upstream.is_null() }
+    }
+
     /// Sends a response, in any phase before a content handler has run: rewrite, access, content, or later while the
     /// request waits in one of them. It goes through all output filters, our own included.
     ///

@@ -1,8 +1,11 @@
 //! Properties (spec v0.2.1, "Properties"). A path is a list of segments with a NUL between them; one after the last
 //! is allowed.
+//!
+//! A filter may set any path: what the server does not know is kept for the context, as Envoy does it.
 
 use super::{Out, hostcalls};
-use crate::proxy_wasm::abi::Status;
+use crate::proxy_wasm::abi::{LogLevel, Status};
+use crate::proxy_wasm::context::Properties;
 use crate::proxy_wasm::host::{Host, Stream};
 use crate::proxy_wasm::memory;
 use crate::proxy_wasm::state::State;
@@ -10,8 +13,6 @@ use crate::proxy_wasm::state::State;
 /// The longest path that can name anything.
 const MAX_PATH: usize = 64 << 10;
 
-/// Values that filters keep for a context.
-const KEPT: &[u8] = b"wasmx.";
 /// The id of the only VM there is.
 const VM_ID: &[u8] = b"main";
 
@@ -27,33 +28,38 @@ fn join(path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
 
 /// Appends the value of a property to `out`.
 fn get<H: Host>(state: &mut State<H>, path: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
-    if let Some(name) = path.strip_prefix(KEPT) {
-        let context = state.effective().ok_or(Status::NotFound)?.context;
-        let kept = state.contexts.properties(context).ok_or(Status::NotFound)?;
-        out.extend_from_slice(kept.value(name).ok_or(Status::NotFound)?);
-        return Ok(());
-    }
     match path {
         b"plugin_name" => out.extend_from_slice(state.config.name.as_bytes()),
         b"plugin_root_id" => out.extend_from_slice(&state.filter().ok_or(Status::NotFound)?.root_id),
         b"plugin_vm_id" => out.extend_from_slice(VM_ID),
-        _ => {
+        _ if H::Stream::names_property(path) => {
             let stream = state.stream().ok_or(Status::NotFound)?;
             stream.property(path, stream.property_format(), out)?;
         }
+        _ => out.extend_from_slice(kept(state)?.value(path).ok_or(Status::NotFound)?),
     }
     Ok(())
 }
 
 fn set<H: Host>(state: &mut State<H>, path: &[u8], value: Option<&[u8]>) -> Result<(), Status> {
-    if let Some(name) = path.strip_prefix(KEPT) {
-        let context = state.effective().ok_or(Status::NotFound)?.context;
-        return state.contexts.properties(context).ok_or(Status::NotFound)?.set(name, value);
-    }
     if matches!(path, b"plugin_name" | b"plugin_root_id" | b"plugin_vm_id") {
         return Err(Status::NotFound);
     }
-    state.stream().ok_or(Status::NotFound)?.set_property(path, value)
+    if H::Stream::names_property(path) {
+        return state.stream().ok_or(Status::NotFound)?.set_property(path, value);
+    }
+    let kept = kept(state)?;
+    let result = kept.set(path, value);
+    if result.is_err() && kept.first_refusal() {
+        state.log(LogLevel::Error, b"cannot keep a property: this context keeps too much already");
+    }
+    result
+}
+
+/// What the effective context keeps: `wasmx.NAME`, and whatever else is not the server's.
+fn kept<H: Host>(state: &mut State<H>) -> Result<&mut Properties, Status> {
+    let context = state.effective().ok_or(Status::NotFound)?.context;
+    state.contexts.properties(context).ok_or(Status::NotFound)
 }
 
 hostcalls! {

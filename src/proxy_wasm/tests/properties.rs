@@ -12,6 +12,8 @@ on_every_engine! {
     roots_have_no_stream
     the_format_is_the_streams
     setting_and_unsetting
+    what_nobody_knows_is_kept
+    too_much_is_not_kept
 }
 
 fn paths_are_joined_by_dots(engine: &Engine) {
@@ -97,4 +99,30 @@ fn setting_and_unsetting(engine: &Engine) {
     let content = stream.content();
     assert_eq!(content.properties.get("ngx.a").map(String::as_str), Some("1"));
     assert_eq!(content.properties.get("request.path"), None);
+}
+
+fn what_nobody_knows_is_kept(engine: &Engine) {
+    let guest = on_request_headers(
+        r#"(call $number (call $property 'my\0state' (i32.const 0) (i32.const 4)))
+           (call $number (call $set_property 'my\0state' 'kept'))
+           (call $result (call $property 'my\0state\0' (i32.const 0) (i32.const 4)))
+           (call $number (call $property 'state' (i32.const 0) (i32.const 4)))
+           (call $number (call $set_property 'my\0state' (i32.const 0) (i32.const 0)))
+           (call $number (call $property 'my\0state' (i32.const 0) (i32.const 4)))"#,
+    );
+    let stream = stream();
+    assert_eq!(engine.run(&guest, stream), ["1", "0", "kept", "1", "0", "1"]);
+    assert!(!stream.content().properties.contains_key("my.state"), "not the server's");
+}
+
+fn too_much_is_not_kept(engine: &Engine) {
+    let guest = on_request_headers(
+        r#"(drop (memory.grow (i32.const 32)))
+           (call $number (call $set_property 'a' (i32.const 65536) (i32.const 0x100000)))
+           (call $number (call $set_property 'a' (i32.const 65536) (i32.const 0x100000)))
+           (call $number (call $set_property 'a' 'little'))
+           (call $result (call $property 'a' (i32.const 0) (i32.const 4)))"#,
+    );
+    let line = "cannot keep a property: this context keeps too much already";
+    assert_eq!(engine.run(&guest, stream()), [line, "10", "10", "0", "little"]);
 }

@@ -184,6 +184,10 @@ impl Stream for TestStream {
         Ok(())
     }
 
+    fn names_property(path: &[u8]) -> bool {
+        path.starts_with(b"request.") || path.starts_with(b"ngx.") || path == b"empty"
+    }
+
     fn set_property(&self, path: &[u8], value: Option<&[u8]>) -> Result<(), Status> {
         let mut content = self.live()?;
         match value {

@@ -1,6 +1,7 @@
 //! Properties.
 
 mod envoy_format;
+mod kept;
 mod request;
 mod response;
 mod variables;
