@@ -2,7 +2,7 @@
 
 use wasmx_t::{Engine, Nginx, Reply, Upstream};
 
-wasmx_t::on_every_engine![not yet: "a pause in a response is not built";
+wasmx_t::on_every_engine![
     a_pause_collects_the_whole,
     a_pause_collects_what_comes_in_chunks,
     a_pause_collects_no_more_than_the_buffers,

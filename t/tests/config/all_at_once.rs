@@ -9,7 +9,7 @@ fn every_mistake_is_shown_in_one_run(engine: Engine) {
         .wasm_directive("compiler nobodys;")
         .wasm_directive("wasmtime {\nflag nobodys on;\nflag max_wasm_stack 10U;\n}")
         .wasm_directive("module bad:name /x;")
-        .wasm("a", guest("empty"))
+        .wat("a", "(module)")
         .wasm_with("a", guest("empty"), "again")
         .wasm("gone", "/not/there.wasm")
         .wat("broken", "(module (func")

@@ -1,6 +1,6 @@
 //! `engine`, `compiler`, `backtraces`, and the blocks of the engines.
 
-use wasmx_t::{Engine, Nginx, filter, guest};
+use wasmx_t::{Engine, Nginx, filter};
 
 wasmx_t::on_every_engine![
     an_engine_that_is_not_there_is_told,
@@ -117,7 +117,7 @@ fn every_flag_of_wasmtime_is_taken() {
 fn take_every_flag(engine: Engine) {
     for (flag, value) in WASMTIME {
         let nginx = Nginx::new(engine).wasm_directive(format!("wasmtime {{\nflag {flag} {value};\n}}"));
-        let test = nginx.wasm("a", guest("empty")).location("/", "proxy_wasm a;").conf_test();
+        let test = nginx.wat("a", filter("")).location("/", "proxy_wasm a;").conf_test();
         assert!(test.complaints() == 0, "flag {flag} {value}\n{test}");
     }
 }

@@ -38,12 +38,12 @@ fn a_module_needs_a_path(engine: Engine) {
 }
 
 fn a_name_is_given_once(engine: Engine) {
-    let test = Nginx::new(engine).wasm("a", guest("empty")).wasm_with("a", guest("empty"), "again").conf_test();
+    let test = Nginx::new(engine).wat("a", "(module)").wasm_with("a", guest("empty"), "again").conf_test();
     test.refuses().blames("again", r#""a" module already defined"#);
 }
 
 fn a_filter_names_a_module_that_is_there(engine: Engine) {
-    let test = Nginx::new(engine).wasm("a", guest("empty")).location("/", "proxy_wasm b;").conf_test();
+    let test = Nginx::new(engine).wat("a", "(module)").location("/", "proxy_wasm b;").conf_test();
     test.refuses().blames("proxy_wasm b", r#"no "b" module defined"#);
 }
 

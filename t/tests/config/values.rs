@@ -1,6 +1,6 @@
 //! Directives with a value from a list, a time or a size.
 
-use wasmx_t::{Engine, Nginx, guest};
+use wasmx_t::{Engine, Nginx};
 
 wasmx_t::on_every_engine![
     a_bad_isolation_is_told,
@@ -52,6 +52,6 @@ fn a_bad_environment_is_told(engine: Engine) {
 
 fn a_value_is_given_once(engine: Engine) {
     let twice = "proxy_wasm_isolation none; proxy_wasm_isolation stream;";
-    let test = Nginx::new(engine).wasm("a", guest("empty")).location("/", twice).conf_test();
+    let test = Nginx::new(engine).wat("a", "(module)").location("/", twice).conf_test();
     test.refuses().complains("is duplicate");
 }

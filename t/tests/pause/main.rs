@@ -1,4 +1,5 @@
 //! Filters that hold a request or a response, and let it go.
 
+mod headers_only;
 mod request;
 mod response;

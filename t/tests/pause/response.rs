@@ -2,7 +2,7 @@
 
 use wasmx_t::{Engine, Nginx, Upstream};
 
-wasmx_t::on_every_engine![not yet: "a pause in a response is not built";
+wasmx_t::on_every_engine![
     a_response_is_held_until_a_tick_lets_it_go,
     a_response_of_nginx_is_held,
     a_body_is_held_until_a_tick_lets_it_go,
