@@ -108,8 +108,8 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) {
         return http::next_body_filter(r, chain);
     }
-    let orders = Orders::of(chain);
-    let status = if chain.len() == 0 && !orders.ends {
+    let (orders, bytes) = (Orders::of(chain), chain.len());
+    let status = if bytes == 0 && !orders.ends {
         // Nothing to show: an order to send what there is.
         pass_nothing(&exchange, r, chain, orders)
     } else {
