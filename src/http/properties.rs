@@ -41,7 +41,6 @@ const VARIABLES: &[(&str, &str, Kind)] = &[
     ("response.size", "body_bytes_sent", Kind::Integer),
     ("response.total_size", "bytes_sent", Kind::Integer),
     ("response.backend_latency", "upstream_response_time", Kind::Seconds),
-    ("response.grpc_status", "sent_trailer_grpc_status", Kind::Integer),
     ("source.address", "remote_addr", Kind::Text),
     ("source.port", "remote_port", Kind::Integer),
     ("destination.address", "server_addr", Kind::Text),
@@ -53,7 +52,8 @@ const VARIABLES: &[(&str, &str, Kind)] = &[
 ];
 
 /// Attributes that are found in a way of their own.
-const OTHERS: [&str; 4] = ["request.id", "request.is_subrequest", "request.size", "request.time"];
+const OTHERS: [&str; 5] =
+    ["request.id", "request.is_subrequest", "request.size", "request.time", "response.grpc_status"];
 
 /// Whether nginx answers for this path, readable now or not; what it does not answer for, filters may keep there.
 pub(super) fn names(path: &[u8]) -> bool {
@@ -86,6 +86,11 @@ pub(super) fn read(r: Request<'_>, path: &[u8], format: PropertyFormat, out: &mu
             let id = r.request_headers().get(b"x-request-id").or_else(|| r.variable(b"request_id"));
             out.extend_from_slice(id.ok_or(Status::NotFound)?);
             return Ok(());
+        }
+        b"response.grpc_status" => {
+            // One without a body has all in its header.
+            let status = r.variable(b"sent_trailer_grpc_status").or_else(|| r.response_headers().get(b"grpc-status"));
+            return encode(status.ok_or(Status::NotFound)?, Kind::Integer, format, out);
         }
         // nginx says 000 while there is none.
         b"response.code" if r.status() == 0 => return Err(Status::NotFound),

@@ -1,4 +1,4 @@
-//! Paths that neither nginx nor the host knows: what a filter sets there is its own.
+//! Paths that neither nginx nor the host knows, which are the filter's own, and attributes that come from headers.
 
 use wasmx_t::{Engine, Nginx};
 
@@ -8,6 +8,7 @@ wasmx_t::on_every_engine![
     a_request_may_bring_its_id,
     a_request_without_body_has_size_0,
     early_headers_are_properties,
+    a_grpc_answer_has_its_status,
 ];
 
 fn what_nobody_knows_is_kept(engine: Engine) {
@@ -54,4 +55,12 @@ fn early_headers_are_properties(engine: Engine) {
     ng.log().has(r#"property response.headers.x-a -> 0 "1,2""#);
     ng.log().has(r#"property request.headers.:path -> 0 "/path""#);
     ng.log().has(r#"property request.headers.x-b -> 0 "1,2""#);
+}
+
+fn a_grpc_answer_has_its_status(engine: Engine) {
+    let script = "request_headers: property response.grpc_status; grpc_reply 7 no
+                  response_headers: property response.grpc_status";
+    let ng = Nginx::new(engine).script("/", script, "").start();
+    ng.get("/").status(200).header("grpc-message", "no").body("");
+    ng.log().has("property response.grpc_status -> 1").has(r#"property response.grpc_status -> 0 "7""#);
 }
