@@ -3,6 +3,9 @@
 //! The one place where arity is spelled out, for both directions and for every engine. Another engine adds its bounds
 //! to [`bound`] and its shim to the macro [`args`].
 
+#[cfg(feature = "wasmtime")]
+use ::wasmtime::ValRaw;
+
 use crate::ValType;
 #[cfg(any(feature = "wasmtime", feature = "wasmi"))]
 use crate::guard::guard;
@@ -32,12 +35,22 @@ mod bound {
 pub trait Scalar: Copy + Send + Sync + 'static + bound::WasmtimeScalar + bound::WasmiScalar {
     /// Its WebAssembly type.
     const TYPE: ValType;
+
+    /// As wasmtime passes it.
+    #[cfg(feature = "wasmtime")]
+    #[doc(hidden)]
+    fn to_wasmtime(self) -> ValRaw;
 }
 
 /// What a function gives back: nothing, or one scalar.
 pub trait Ret: Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeRet + bound::WasmiRet {
     /// The result types, for checks that name no engine.
     const TYPES: &'static [ValType];
+
+    /// What wasmtime has left in the place of the first value.
+    #[cfg(feature = "wasmtime")]
+    #[doc(hidden)]
+    fn from_wasmtime(first: ValRaw) -> Self;
 
     /// What a host function returns to wasmi, which has no bound for "a result of any of these".
     #[cfg(feature = "wasmi")]
@@ -49,9 +62,15 @@ pub trait Ret: Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeR
 }
 
 macro_rules! ret {
-    ($type:ty, $types:expr) => {
+    ($type:ty, $types:expr, $from_wasmtime:expr) => {
         impl Ret for $type {
             const TYPES: &'static [ValType] = $types;
+
+            #[cfg(feature = "wasmtime")]
+            #[inline]
+            fn from_wasmtime(first: ValRaw) -> Self {
+                $from_wasmtime(&first)
+            }
 
             #[cfg(feature = "wasmi")]
             type Wasmi = Result<$type, ::wasmi::Error>;
@@ -65,16 +84,29 @@ macro_rules! ret {
 }
 
 macro_rules! scalars {
-    ($($type:ty => $name:ident),* $(,)?) => { $(
+    ($($type:ty => $name:ident, $to:expr, $from:expr;)*) => { $(
         impl Scalar for $type {
             const TYPE: ValType = ValType::$name;
+
+            #[cfg(feature = "wasmtime")]
+            #[inline]
+            fn to_wasmtime(self) -> ValRaw {
+                $to(self)
+            }
         }
-        ret!($type, &[ValType::$name]);
+        ret!($type, &[ValType::$name], $from);
     )* };
 }
 
-ret!((), &[]);
-scalars!(i32 => I32, u32 => I32, i64 => I64, u64 => I64, f32 => F32, f64 => F64);
+ret!((), &[], |_| ());
+scalars! {
+    i32 => I32, ValRaw::i32, ValRaw::get_i32;
+    u32 => I32, ValRaw::u32, ValRaw::get_u32;
+    i64 => I64, ValRaw::i64, ValRaw::get_i64;
+    u64 => I64, ValRaw::u64, ValRaw::get_u64;
+    f32 => F32, |value: f32| ValRaw::f32(value.to_bits()), |raw: &ValRaw| f32::from_bits(raw.get_f32());
+    f64 => F64, |value: f64| ValRaw::f64(value.to_bits()), |raw: &ValRaw| f64::from_bits(raw.get_f64());
+}
 
 /// A tuple of scalars: the parameters of a function.
 pub trait Args: Copy + Send + 'static + bound::WasmtimeArgs + bound::WasmiArgs {
@@ -91,6 +123,18 @@ pub trait Args: Copy + Send + 'static + bound::WasmtimeArgs + bound::WasmiArgs {
     where
         T: Send + 'static,
         F: crate::HostFunction<T, Args = Self>;
+
+    /// Calls a function of wasmtime with these arguments.
+    ///
+    /// # Safety
+    /// The function must take `Self` and return `R`.
+    #[cfg(feature = "wasmtime")]
+    #[doc(hidden)]
+    unsafe fn call_wasmtime<R: Ret>(
+        self,
+        func: ::wasmtime::Func,
+        store: impl ::wasmtime::AsContextMut,
+    ) -> ::wasmtime::Result<R>;
 
     /// Offers `F` to wasmi under `module`.
     #[cfg(feature = "wasmi")]
@@ -124,6 +168,22 @@ macro_rules! args {
                     guard(|| F::call(&mut Guest(caller), ($($param,)*))).map_err(raise)
                 };
                 linker.func_wrap(module, F::NAME, shim).map(drop)
+            }
+
+            #[cfg(feature = "wasmtime")]
+            #[inline]
+            unsafe fn call_wasmtime<R: Ret>(
+                self,
+                func: ::wasmtime::Func,
+                store: impl ::wasmtime::AsContextMut,
+            ) -> ::wasmtime::Result<R> {
+                let ($($param,)*) = self;
+                // One more than there are arguments: there is room for a result also where there are none.
+                let mut room = [$($param.to_wasmtime(),)* ValRaw::u64(0)];
+                // SAFETY: the room holds the arguments, by this function's contract of the types that the function
+                // takes, all of them numbers; and it is long enough for the one result.
+                unsafe { func.call_unchecked(store, &raw mut room)? };
+                Ok(R::from_wasmtime(room[0]))
             }
 
             #[cfg(feature = "wasmi")]

@@ -63,7 +63,7 @@ struct Compiled {
 pub struct Cell<T> {
     data: T,
     memory: Option<w::Memory>,
-    alloc: Option<w::TypedFunc<(u32,), u32>>,
+    alloc: Option<Func<(u32,), u32>>,
     wiring: Wiring,
     /// Whether `memory` and `alloc` have been looked for. Not yet while the start section runs.
     wired: bool,
@@ -108,6 +108,40 @@ impl<A, R> Clone for Slot<A, R> {
     }
 }
 
+/// A function of an instance, whose type has been checked: wasmtime's own typed functions count references to the type,
+/// which costs as much as calling them.
+pub struct Func<A, R> {
+    func: w::Func,
+    _type: PhantomData<fn(A) -> R>,
+}
+
+impl<A, R> Clone for Func<A, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A, R> Copy for Func<A, R> {}
+
+impl<A: Args, R: Ret> Func<A, R> {
+    /// `None` when the function has another type.
+    fn checked(store: impl w::AsContext, func: w::Func) -> Option<Self> {
+        let has_type = has_type::<A, R>(&func.ty(store));
+        has_type.then_some(Self { func, _type: PhantomData })
+    }
+
+    #[inline]
+    fn call(self, store: impl w::AsContextMut, args: A) -> w::Result<R> {
+        // SAFETY: whoever made this has compared the function's type with that of the arguments and the result.
+        unsafe { args.call_wasmtime(self.func, store) }
+    }
+}
+
+fn has_type<A: Args, R: Ret>(ty: &w::FuncType) -> bool {
+    let ty = convert::func_type(ty);
+    ty.params == A::TYPES && ty.results == R::TYPES
+}
+
 impl<T: Send + 'static> crate::Plan<T> for Plan<T> {
     type Slot<A: Args, R: Ret> = Slot<A, R>;
 
@@ -118,8 +152,7 @@ impl<T: Send + 'static> crate::Plan<T> for Plan<T> {
 
 fn slot<A: Args, R: Ret>(module: &w::Module, name: &str) -> Option<Slot<A, R>> {
     let w::ExternType::Func(ty) = module.get_export(name)? else { return None };
-    let ty = convert::func_type(&ty);
-    if ty.params != A::TYPES || ty.results != R::TYPES {
+    if !has_type::<A, R>(&ty) {
         return None;
     }
     let export = module.get_export_index(name)?;
@@ -224,14 +257,14 @@ fn bind<T: Send + 'static, A: Args, R: Ret>(
     store: &mut w::Store<Cell<T>>,
     instance: w::Instance,
     slot: &Slot<A, R>,
-) -> w::TypedFunc<A, R> {
+) -> Func<A, R> {
     if let Some(w::Extern::Func(func)) = instance.get_module_export(&mut *store, &slot.export) {
-        // SAFETY: an export location belongs to one module, the instance's own or it would not have been found, and
-        // `slot` has compared the types of the function at that location when it made this one.
-        return unsafe { w::TypedFunc::new_unchecked(&*store, func) };
+        // An export location belongs to one module, the instance's own or it would not have been found, and `slot` has
+        // compared the type of the function at that location when it made this one.
+        return Func { func, _type: PhantomData };
     }
     // An instance outside the pool is one of another copy of the module.
-    let func = instance.get_typed_func(&mut *store, &slot.name);
+    let func = instance.get_func(&mut *store, &slot.name).and_then(|func| Func::checked(&*store, func));
     func.expect("a slot is bound to an instance of the plan that it came from")
 }
 
@@ -247,14 +280,14 @@ pub struct Instance<T: 'static> {
 
 impl<T: Send + 'static> crate::Instance<T> for Instance<T> {
     type Plan = Plan<T>;
-    type Func<A: Args, R: Ret> = w::TypedFunc<A, R>;
+    type Func<A: Args, R: Ret> = Func<A, R>;
 
-    fn bind<A: Args, R: Ret>(&mut self, slot: &Slot<A, R>) -> w::TypedFunc<A, R> {
+    fn bind<A: Args, R: Ret>(&mut self, slot: &Slot<A, R>) -> Func<A, R> {
         bind(&mut self.store, self.instance, slot)
     }
 
     #[inline]
-    fn call<A: Args, R: Ret>(&mut self, func: &w::TypedFunc<A, R>, args: A) -> Result<R, Trap> {
+    fn call<A: Args, R: Ret>(&mut self, func: &Func<A, R>, args: A) -> Result<R, Trap> {
         if self.store.data().dead {
             return Err(Trap::dead());
         }
@@ -301,7 +334,7 @@ impl<T: Send + 'static> Guest<'_, T> {
         let memory = self.0.get_export(memory).and_then(w::Extern::into_memory);
         let alloc = allocators.iter().find_map(|name| {
             let func = self.0.get_export(name)?.into_func()?;
-            func.typed(&self.0).ok()
+            Func::checked(&self.0, func)
         });
         let cell = self.0.data_mut();
         (cell.memory, cell.alloc, cell.wired) = (memory, alloc, true);
@@ -336,7 +369,7 @@ impl<T: Send + 'static> Caller<T> for Guest<'_, T> {
         if cell.dead {
             return Err(Trap::dead());
         }
-        let Some(alloc) = cell.alloc.clone() else { return Ok(0) };
+        let Some(alloc) = cell.alloc else { return Ok(0) };
         alloc.call(&mut self.0, (size,)).map_err(|error| {
             // Also when the host function goes on as if nothing had happened.
             self.0.data_mut().dead = true;

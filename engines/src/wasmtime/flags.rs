@@ -12,6 +12,9 @@ const PAGE: u64 = 64 << 10;
 const WHOLE_ADDRESS_SPACE: u64 = 4 << 30;
 /// What wasmtime puts behind a memory by itself: an access at a constant offset smaller than this needs no check.
 const LARGE_GUARD: u64 = 32 << 20;
+/// How much of a table is kept and set to zero when an instance ends, instead of given back and faulted in again: all
+/// of most tables, which are some hundred entries long.
+const TABLE_KEPT: usize = 16 << 10;
 /// The most memories and tables of one module in the pool; most have one of each.
 const PER_MODULE: u32 = 8;
 
@@ -198,7 +201,9 @@ fn pool(config: &Config) -> w::PoolingAllocationConfig {
         .total_gc_heaps(config.instances)
         .max_memories_per_module(PER_MODULE)
         .max_tables_per_module(PER_MODULE)
-        // It would scan through a file that belongs to the master's memory, not to the worker's.
+        .table_keep_resident(TABLE_KEPT)
+        // It looks for pages to reset among those that are present: one that is being moved or swapped out in that
+        // moment would keep what the instance before has written.
         .pagemap_scan(w::Enabled::No);
     pool
 }
