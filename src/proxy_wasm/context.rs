@@ -1,7 +1,5 @@
 //! Contexts: the roots, one for each filter of a VM, and the streams under them (spec v0.2.1, "Context lifecycle").
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::abi::Status;
@@ -9,26 +7,6 @@ use super::vm::FilterConfig;
 
 /// The most bytes of properties, names included, that one context may keep.
 const MAX_PROPERTY_BYTES: usize = 1 << 20;
-
-/// Hashes context ids: they are small and dense, so one multiplication spreads them.
-#[derive(Default)]
-pub struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u32(u32::from(*byte));
-        }
-    }
-
-    fn write_u32(&mut self, id: u32) {
-        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-    }
-}
 
 /// The place of a root among the roots of its VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +34,85 @@ pub enum Stage {
 
 #[derive(Debug)]
 struct Context<S> {
+    id: u32,
     root: RootIndex,
     stage: Stage,
     stream: Option<S>,
     properties: Properties,
+}
+
+/// The slots of a table at first: for what lives as long as one request, a root and a stream.
+const FEW: usize = 4;
+
+/// Contexts by their ids. The slot of a context is its id modulo the number of slots, so that finding one is one look;
+/// an id whose slot is taken is not given to a new context ([`Table::has_room_for`]).
+#[derive(Debug)]
+struct Table<S> {
+    /// A power of two of them.
+    slots: Vec<Option<Context<S>>>,
+    living: usize,
+}
+
+impl<S> Table<S> {
+    fn new() -> Self {
+        Self { slots: Vec::new(), living: 0 }
+    }
+
+    #[inline]
+    fn slot(&self, id: u32) -> usize {
+        id as usize & self.slots.len().wrapping_sub(1)
+    }
+
+    #[inline]
+    fn get(&self, id: u32) -> Option<&Context<S>> {
+        self.slots.get(self.slot(id))?.as_ref().filter(|context| context.id == id)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, id: u32) -> Option<&mut Context<S>> {
+        let slot = self.slot(id);
+        self.slots.get_mut(slot)?.as_mut().filter(|context| context.id == id)
+    }
+
+    /// Makes sure that one more context finds a free slot soon: half of them are free.
+    fn reserve(&mut self) {
+        if self.slots.len() < FEW || self.slots.len() < 2 * (self.living + 1) {
+            let count = (self.slots.len() * 2).max(FEW);
+            let old = std::mem::replace(&mut self.slots, std::iter::repeat_with(|| None).take(count).collect());
+            // Ids that were different modulo the old number are so modulo its double.
+            old.into_iter().flatten().for_each(|context| self.put(context));
+        }
+    }
+
+    fn has_room_for(&self, id: u32) -> bool {
+        self.slots.get(self.slot(id)).is_some_and(Option::is_none)
+    }
+
+    fn put(&mut self, context: Context<S>) {
+        let slot = self.slot(context.id);
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = Some(context);
+        }
+    }
+
+    fn insert(&mut self, context: Context<S>) {
+        self.living += 1;
+        self.put(context);
+    }
+
+    fn remove(&mut self, id: u32) {
+        let slot = self.slot(id);
+        if let Some(slot) = self.slots.get_mut(slot)
+            && slot.as_ref().is_some_and(|context| context.id == id)
+        {
+            *slot = None;
+            self.living -= 1;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Context<S>> {
+        self.slots.iter().flatten()
+    }
 }
 
 /// Who is speaking: what host functions need of a context, copied out of the table once for each callback.
@@ -76,21 +129,23 @@ pub struct Scope<S> {
 /// All contexts of a VM.
 #[derive(Debug)]
 pub struct Contexts<S> {
-    table: HashMap<u32, Context<S>, BuildHasherDefault<IdHasher>>,
+    table: Table<S>,
     roots: Vec<Root>,
     last: u32,
 }
 
 impl<S: Copy> Contexts<S> {
     pub fn new() -> Self {
-        Self { table: HashMap::default(), roots: Vec::new(), last: 0 }
+        Self { table: Table::new(), roots: Vec::new(), last: 0 }
     }
 
-    /// The next id that no living context has. Ids grow, and start anew after 2³² of them; 0 is no context.
+    /// The next id that no living context has. Ids grow, some are left out, and they start anew after 2³² of them; 0 is
+    /// no context.
     fn fresh_id(&mut self) -> u32 {
+        self.table.reserve();
         loop {
             self.last = self.last.wrapping_add(1);
-            if self.last != 0 && !self.table.contains_key(&self.last) {
+            if self.last != 0 && self.table.has_room_for(self.last) {
                 return self.last;
             }
         }
@@ -101,8 +156,8 @@ impl<S: Copy> Contexts<S> {
         let id = self.fresh_id();
         let root = RootIndex(self.roots.len());
         self.roots.push(Root { id, filter });
-        let context = Context { root, stage: Stage::Created, stream: None, properties: Properties::default() };
-        self.table.insert(id, context);
+        let context = Context { id, root, stage: Stage::Created, stream: None, properties: Properties::default() };
+        self.table.insert(context);
         id
     }
 
@@ -110,13 +165,13 @@ impl<S: Copy> Contexts<S> {
     pub fn add_stream(&mut self, root: u32, stream: S) -> Option<u32> {
         let root = self.root_index(root)?;
         let id = self.fresh_id();
-        let context = Context { root, stage: Stage::Reserved, stream: Some(stream), properties: Properties::default() };
-        self.table.insert(id, context);
+        let (stage, properties) = (Stage::Reserved, Properties::default());
+        self.table.insert(Context { id, root, stage, stream: Some(stream), properties });
         Some(id)
     }
 
     fn root_index(&self, id: u32) -> Option<RootIndex> {
-        let root = self.table.get(&id)?.root;
+        let root = self.table.get(id)?.root;
         self.roots.get(root.0).filter(|found| found.id == id).map(|_| root)
     }
 
@@ -126,7 +181,7 @@ impl<S: Copy> Contexts<S> {
 
     #[inline]
     pub fn scope(&self, id: u32) -> Option<(Scope<S>, Stage)> {
-        let context = self.table.get(&id)?;
+        let context = self.table.get(id)?;
         let root = self.roots.get(context.root.0)?.id;
         Some((Scope { context: id, root, root_index: context.root, stream: context.stream }, context.stage))
     }
@@ -137,11 +192,11 @@ impl<S: Copy> Contexts<S> {
     }
 
     pub fn stage(&self, id: u32) -> Option<Stage> {
-        self.table.get(&id).map(|context| context.stage)
+        self.table.get(id).map(|context| context.stage)
     }
 
     pub fn set_stage(&mut self, id: u32, stage: Stage) {
-        if let Some(context) = self.table.get_mut(&id) {
+        if let Some(context) = self.table.get_mut(id) {
             context.stage = stage;
         }
     }
@@ -150,24 +205,24 @@ impl<S: Copy> Contexts<S> {
     pub fn detach(&mut self, id: u32) {
         if self.stage(id) == Some(Stage::Reserved) {
             self.remove(id);
-        } else if let Some(context) = self.table.get_mut(&id) {
+        } else if let Some(context) = self.table.get_mut(id) {
             context.stream = None;
         }
     }
 
     pub fn remove(&mut self, id: u32) {
-        self.table.remove(&id);
+        self.table.remove(id);
     }
 
     /// The handles of the streams of which the guest has heard.
     pub fn streams(&self) -> Vec<S> {
-        let created = self.table.values().filter(|context| context.stage != Stage::Reserved);
+        let created = self.table.iter().filter(|context| context.stage != Stage::Reserved);
         created.filter_map(|context| context.stream).collect()
     }
 
     /// The properties that a context keeps.
     pub fn properties(&mut self, id: u32) -> Option<&mut Properties> {
-        self.table.get_mut(&id).map(|context| &mut context.properties)
+        self.table.get_mut(id).map(|context| &mut context.properties)
     }
 }
 
@@ -239,6 +294,34 @@ mod tests {
         contexts.last = u32::MAX;
         assert_eq!(contexts.add_stream(root, 0), Some(2), "past 0, 1 lives");
         assert_eq!(contexts.add_stream(root, 0), Some(4), "3 lives");
+    }
+
+    #[test]
+    fn contexts_that_stay_are_found_among_those_that_come_and_go() {
+        let mut contexts = Contexts::<usize>::new();
+        let root = contexts.add_root(filter());
+        let stay: Vec<u32> = (0..100).map(|stream| contexts.add_stream(root, stream).unwrap()).collect();
+        for stream in 0..10_000 {
+            let id = contexts.add_stream(root, stream).unwrap();
+            assert_eq!(contexts.scope(id).unwrap().0.stream, Some(stream));
+            contexts.remove(id);
+            contexts.remove(id);
+            assert!(contexts.scope(id).is_none(), "{id}");
+        }
+        for (stream, id) in stay.into_iter().enumerate() {
+            assert_eq!(contexts.scope(id).unwrap().0.stream, Some(stream));
+        }
+        assert!(contexts.is_root(root));
+        assert!(contexts.table.slots.len() <= 256, "{}", contexts.table.slots.len());
+    }
+
+    #[test]
+    fn nothing_is_in_an_empty_table() {
+        let mut contexts = Contexts::<u8>::new();
+        assert!(contexts.scope(0).is_none() && contexts.scope(1).is_none() && contexts.scope(u32::MAX).is_none());
+        contexts.remove(1);
+        contexts.add_root(filter());
+        assert!(contexts.scope(0).is_none() && contexts.scope(u32::MAX).is_none());
     }
 
     #[test]
