@@ -73,10 +73,26 @@ pub(crate) fn hash(name: &[u8]) -> usize {
     name.iter().fold(0_usize, |key, c| key.wrapping_mul(31).wrapping_add(usize::from(c.to_ascii_lowercase())))
 }
 
-/// Whether `byte` may stand in a header's name or in a method: `tchar` of RFC 9110, section 5.6.2.
+/// The bytes of a token: `tchar` of RFC 9110, section 5.6.2.
+const TOKEN: [bool; 256] = {
+    let (mut token, marks) = ([false; 256], b"!#$%&'*+-.^_`|~");
+    let mut at = 0;
+    while at < 256 {
+        token[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < marks.len() {
+        token[marks[at] as usize] = true;
+        at += 1;
+    }
+    token
+};
+
+/// Whether `byte` may stand in a header's name or in a method.
 #[inline]
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
 
 /// Refuses what could end the header line early, and with it the message.
@@ -235,12 +251,16 @@ pub(crate) unsafe fn forget_variables(r: *mut sys::ngx_http_request_t, which: im
             return;
         }
         for at in 0..(*cmcf).variables.nelts {
-            let variable = names.add(at);
+            let (variable, value) = (names.add(at), values.add(at));
+            // Most have not been read in this request.
+            if (*value).valid() == 0 && (*value).not_found() == 0 {
+                continue;
+            }
             if (*variable).flags & sys::NGX_HTTP_VAR_CHANGEABLE as usize == 0
                 && which(bytes(&raw const (*variable).name))
             {
-                (*values.add(at)).set_valid(0);
-                (*values.add(at)).set_not_found(0);
+                (*value).set_valid(0);
+                (*value).set_not_found(0);
             }
         }
     }

@@ -79,12 +79,15 @@ impl<'a> RequestHeaders<'a> {
     pub fn remove(self, name: &[u8]) -> Result {
         self.own()?;
         let list = self.list();
-        let mut removed = false;
-        while let Some(elt) = list.find(name) {
-            list.unlink(elt)?;
-            removed = true;
+        let mut named = list.iter().filter(|elt| elt.is_named(name));
+        let (Some(first), second) = (named.next(), named.next()) else { return Ok(()) };
+        list.unlink(first)?;
+        if second.is_some() {
+            while let Some(elt) = list.find(name) {
+                list.unlink(elt)?;
+            }
         }
-        if removed { self.changed(name, Lower::new(name).as_bytes()) } else { Ok(()) }
+        self.changed(name, Lower::new(name).as_bytes())
     }
 
     /// Removes all headers but Host, which is the pseudo header `:authority`.
@@ -120,16 +123,17 @@ impl<'a> RequestHeaders<'a> {
     pub(super) fn put(self, name: &[u8], value: &[u8], replace: bool) -> Result {
         self.own()?;
         let list = self.list();
-        match list.find(name) {
+        let replaced = if replace { list.find(name) } else { None };
+        match replaced {
             // SAFETY: the pool is that of the list's request.
-            Some(first) if replace => unsafe {
+            Some(first) => unsafe {
                 first.set_value(self.pool(), value)?;
-                while let Some(other) = list.iter().find(|&elt| elt != first && same_name(elt.key(), name)) {
+                while let Some(other) = list.iter().find(|&elt| elt != first && elt.is_named(name)) {
                     list.unlink(other)?;
                 }
             },
             // SAFETY: as above.
-            _ => unsafe { list.push(self.pool(), name, value).map(drop)? },
+            None => unsafe { list.push(self.pool(), name, value).map(drop)? },
         }
         self.changed(name, Lower::new(name).as_bytes())
     }

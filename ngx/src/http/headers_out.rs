@@ -205,27 +205,28 @@ impl<'a> ResponseHeaders<'a> {
 
     /// Writes a header into the list.
     fn put(self, name: &[u8], value: &[u8], replace: bool) -> Result {
-        match self.list().find(name) {
-            Some(first) if replace => {
+        let replaced = if replace { self.list().find(name) } else { None };
+        match replaced {
+            Some(first) => {
                 // SAFETY: the pool is that of the list's request.
                 unsafe { first.set_value(self.pool(), value)? };
-                self.list().iter().filter(|&elt| elt != first && same_name(elt.key(), name)).for_each(Elt::delete);
+                self.list().iter().filter(|&elt| elt != first && elt.is_named(name)).for_each(Elt::delete);
                 Ok(())
             }
             // SAFETY: as above.
-            _ => unsafe { self.list().push(self.pool(), name, value).map(drop) },
+            None => unsafe { self.list().push(self.pool(), name, value).map(drop) },
         }
     }
 
     fn delete_all(self, name: &[u8]) {
-        self.list().iter().filter(|elt| same_name(elt.key(), name)).for_each(Elt::delete);
+        self.list().iter().filter(|elt| elt.is_named(name)).for_each(Elt::delete);
     }
 
     /// After the list has changed: the typed copy and cached variables.
     fn changed(self, name: &[u8], lower: &[u8]) -> Result {
         let suppressed = matches!(lower, b"server" | b"date") && self.list().find(name).is_none();
         if let Some(slot) = self.slot(lower).filter(|_| !suppressed) {
-            let elts = self.list().iter().filter(|elt| same_name(elt.key(), name));
+            let elts = self.list().iter().filter(|elt| elt.is_named(name));
             // nginx makes a Location that starts with a slash absolute when it is typed. What a filter or an upstream
             // says goes out as it is (ngx_http_upstream_rewrite_location does the same).
             let elts = elts.filter(|elt| lower != b"location" || !elt.value().starts_with(b"/"));

@@ -28,6 +28,13 @@ impl<'a> Elt<'a> {
         unsafe { bytes(&raw const (*self.0).value) }
     }
 
+    /// Whether the header has this name. Most have names of another length, which is cheaper to see than the name.
+    #[inline]
+    pub fn is_named(self, name: &[u8]) -> bool {
+        // SAFETY: as for `key`.
+        unsafe { (*self.0).key.len == name.len() && same_name(self.key(), name) }
+    }
+
     #[inline]
     pub fn pair(self) -> (&'a [u8], &'a [u8]) {
         (self.key(), self.value())
@@ -72,7 +79,7 @@ impl<'a> List<'a> {
 
     #[inline]
     pub fn find(self, name: &[u8]) -> Option<Elt<'a>> {
-        self.iter().find(|elt| same_name(elt.key(), name))
+        self.iter().find(|elt| elt.is_named(name))
     }
 
     /// Appends a header; its text is copied.
