@@ -21,13 +21,16 @@ const ROOM_KEPT: usize = 256 << 10;
 #[derive(Clone, Copy, Default)]
 pub(super) struct Orders {
     pub flush: bool,
-    /// The body ends with it.
+    /// The body ends with it, as far as filters are concerned: nothing but nginx's own end may come.
     pub ends: bool,
+    /// It brings nginx's own end.
+    pub last: bool,
 }
 
 impl Orders {
     pub(super) fn of(chain: Chain<'_>) -> Self {
-        Self { flush: chain.iter().any(|buf| buf.flush()), ends: chain.ends() }
+        let last = chain.ends();
+        Self { flush: chain.iter().any(|buf| buf.flush()), ends: last, last }
     }
 }
 
@@ -66,6 +69,12 @@ pub(super) struct ResponseBody {
     input: RefCell<Output>,
     /// What the chain made of it, on its way to the client.
     output: RefCell<Output>,
+    /// How many bytes are to come, when nginx knows.
+    to_come: Cell<Option<u64>>,
+    /// The filters were shown, or are being shown, the end.
+    complete: Cell<bool>,
+    /// nginx's own end came while a filter held what is before it.
+    end_came: Cell<bool>,
     /// Another response was sent in this one's place: the rest of this one is dropped.
     pub(super) dropped: Cell<bool>,
 }
@@ -121,6 +130,38 @@ impl ResponseBody {
         self.owned.get()
     }
 
+    /// Takes note of how long the body will be.
+    pub(super) fn expect(&self, len: Option<u64>) {
+        self.to_come.set(len);
+    }
+
+    /// Counts a part of `len` bytes: a body that is as long as was said has ended, before nginx says so.
+    pub(super) fn count(&self, mut orders: Orders, len: u64) -> Orders {
+        let to_come = self.to_come.get().map(|to_come| to_come.saturating_sub(len));
+        self.to_come.set(to_come);
+        orders.ends |= to_come == Some(0);
+        orders
+    }
+
+    /// Whether filters are to be shown a part of `len` bytes: not what only brings an order, nor the end twice.
+    pub(super) fn is_shown(&self, orders: Orders, len: u64) -> bool {
+        if self.complete.get() {
+            return false;
+        }
+        self.complete.set(orders.ends);
+        len > 0 || orders.ends
+    }
+
+    /// nginx's end came, and what a filter holds is before it.
+    pub(super) fn end_came(&self) {
+        self.end_came.set(true);
+    }
+
+    /// The length of the part that was read.
+    pub(super) fn read_len(&self) -> u64 {
+        self.bytes.borrow().len() as u64
+    }
+
     /// Whether what the client gets is not what nginx gave.
     pub(super) fn is_owned(&self) -> bool {
         self.owned.get()
@@ -159,7 +200,8 @@ impl ResponseBody {
     pub(super) fn take_piece(&self, r: Request<'_>) -> io::Result<Orders> {
         self.owned.set(true);
         let piece = self.input.borrow_mut().take_piece(r, PIECE, &mut self.bytes.borrow_mut())?;
-        Ok(Orders { flush: piece.flush, ends: piece.ends })
+        let len = self.bytes.borrow().len() as u64;
+        Ok(self.count(Orders { flush: piece.flush, ends: piece.ends, last: piece.ends }, len))
     }
 
     /// Passes on all that waits, unseen.
@@ -178,7 +220,7 @@ impl ResponseBody {
     pub(super) fn send(&self, r: Request<'_>, orders: Orders) -> Status {
         let mut output = self.output.borrow_mut();
         let mut queued = output.push_bytes(r, &self.bytes.borrow());
-        if orders.ends {
+        if orders.last || (orders.ends && self.end_came.get()) {
             queued = queued.and_then(|()| output.push_end(r));
         } else if orders.flush {
             queued = queued.and_then(|()| output.push_flush(r));
@@ -203,6 +245,7 @@ impl ResponseBody {
         bytes.extend_from_slice(&behind);
         self.changed.set(self.changed.get() || held.changed);
         orders.ends |= held.orders.ends;
+        orders.last |= held.orders.last;
         orders.flush |= held.orders.flush;
         true
     }

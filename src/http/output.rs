@@ -47,7 +47,8 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
             }
             status
         }
-        Flow::Next if r.is_main() && r.response_headers().has_known_length() => {
+        Flow::Next if r.is_main() && r.response_headers().known_length().is_some() => {
+            exchange.body.expect(r.response_headers().known_length());
             exchange.header_held.set(true);
             Status::OK
         }
@@ -108,19 +109,23 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) {
         return http::next_body_filter(r, chain);
     }
-    let (orders, bytes) = (Orders::of(chain), chain.len());
-    let status = if bytes == 0 && !orders.ends {
-        // Nothing to show: an order to send what there is.
-        pass_nothing(&exchange, r, chain, orders)
-    } else {
+    let bytes = chain.len();
+    let orders = body.count(Orders::of(chain), bytes);
+    let status = if body.is_shown(orders, bytes) {
         body.lent.with(chain, || pass(&exchange, r, 0, orders, Some(chain)))
+    } else {
+        pass_unseen(&exchange, r, chain, orders)
     };
     body.forget_part();
     status
 }
 
-fn pass_nothing(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>, orders: Orders) -> Status {
+/// Passes on what filters are not shown: orders of nginx's without bytes.
+fn pass_unseen(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>, orders: Orders) -> Status {
     if exchange.body.keeps_something() {
+        if orders.last {
+            exchange.body.end_came();
+        }
         chain.consume();
         return Status::OK;
     }
@@ -182,7 +187,8 @@ fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
     }
     while body.has_input() {
         let status = match body.take_piece(r) {
-            Ok(orders) => pass(exchange, r, 0, orders, None),
+            Ok(orders) if body.is_shown(orders, body.read_len()) => pass(exchange, r, 0, orders, None),
+            Ok(orders) => body.send(r, orders),
             Err(error) => {
                 error!(r.log(), "[proxy-wasm] cannot read the response body: {error}");
                 Status::ERROR

@@ -39,10 +39,14 @@ pub fn on(engine: Engine, test: fn(Engine), name: &str) {
     if engine.is_listed() {
         test(engine);
     } else {
-        // Straight to the descriptor: the test runner would keep what print! writes to itself.
-        let line = format!("SKIPPED {name}: {engine} is not in WASMX_ENGINES\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        skipped(name, &format!("{engine} is not in WASMX_ENGINES"));
     }
+}
+
+/// Says that a test does not run, and why.
+pub(crate) fn skipped(test: &str, why: &str) {
+    // Straight to the descriptor: the test runner would keep what print! writes to itself.
+    let _ = std::io::stderr().write_all(format!("SKIPPED {test}: {why}\n").as_bytes());
 }
 
 /// Mounts each of these `fn name(engine: Engine)` as a test for each engine: `FILE::wasmtime::NAME`, and so on.

@@ -17,7 +17,7 @@ pub use running::Running;
 
 use crate::engine::Engine;
 use crate::guests::guest;
-use crate::paths::target;
+use crate::paths::{Flavour, target};
 use config::Config;
 
 /// Puts together an nginx.conf. What a test does not say has a value that suits tests.
@@ -155,6 +155,17 @@ impl Nginx {
     pub fn single_process(mut self) -> Self {
         self.config.master = false;
         self
+    }
+
+    /// Whether the nginx under test crashes by itself with [`Nginx::single_process`]; says that `test` is skipped then.
+    ///
+    /// nginx before 1.25.1 looks for the old events of listeners that it adopted, and there are none.
+    pub fn lacks_single_process(test: &str) -> bool {
+        let lacks = Flavour::current() == Flavour::Debian;
+        if lacks {
+            crate::engine::skipped(test, "this nginx crashes with listeners it adopted and no master");
+        }
+        lacks
     }
 
     /// The level of the error log; `info` unless it is said.

@@ -176,10 +176,10 @@ impl<'a> ResponseHeaders<'a> {
         unsafe { (*self.fields()).content_length_n = sys::off_t::try_from(len).unwrap_or(-1) };
     }
 
-    /// Whether nginx knows how long the body will be.
-    pub fn has_known_length(self) -> bool {
+    /// How long nginx knows that the body will be, in bytes.
+    pub fn known_length(self) -> Option<u64> {
         // SAFETY: a Request is a live request.
-        unsafe { (*self.fields()).content_length_n >= 0 }
+        u64::try_from(unsafe { (*self.fields()).content_length_n }).ok()
     }
 
     fn write(self, name: &[u8], value: &[u8], replace: bool) -> Result {

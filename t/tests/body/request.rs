@@ -17,7 +17,6 @@ wasmx_t::on_every_engine![
     the_header_callback_knows_whether_a_body_comes,
     two_filters_change_one_body,
     a_body_is_changed_before_nginx_uses_it_itself,
-    a_body_comes_chunk_by_chunk_without_buffering,
     an_upgrade_keeps_its_bytes,
     a_second_request_on_the_connection_is_intact,
 ];
@@ -156,20 +155,6 @@ fn a_body_is_changed_before_nginx_uses_it_itself(engine: Engine) {
     ng.post("/", "hello").status(200);
     up.saw(|req| {
         req.body("<new>");
-    });
-}
-
-fn a_body_comes_chunk_by_chunk_without_buffering(engine: Engine) {
-    let up = Upstream::new();
-    let lines = ("proxy_request_buffering off; proxy_http_version 1.1;", up.pass());
-    let ng = Nginx::new(engine).script("/", "request_body: say piece {size} {end}", lines).start();
-    let mut connection = ng.connect();
-    connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nfour");
-    ng.log().wait("piece 4 false");
-    connection.send("more").response().status(200);
-    ng.log().wait("true");
-    up.saw(|req| {
-        req.body("fourmore");
     });
 }
 

@@ -22,6 +22,9 @@ fn a_reload_takes_the_new_configuration() {
 
 #[test]
 fn one_process_does_without_a_master() {
+    if Nginx::lacks_single_process("life::one_process_does_without_a_master") {
+        return;
+    }
     let ng = Nginx::plain().single_process().location("/", "return 200;").start();
     assert!(ng.workers().is_empty());
     ng.get("/").status(200);

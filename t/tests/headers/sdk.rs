@@ -41,7 +41,7 @@ fn the_empty_filter_changes_nothing(engine: Engine) {
         .location("/plain", up.pass())
         .start();
     for path in ["/", "/plain"] {
-        ng.post(path, "posted").status(200).header("x-up", "1").body("body");
+        ng.post(path, "posted").status(200).header("x-up", "1").header("content-length", "4").body("body");
         up.saw(|req| assert_eq!(req.text(), "posted"));
     }
 }

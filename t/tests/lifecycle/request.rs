@@ -13,7 +13,6 @@ wasmx_t::on_every_engine![
     what_is_logged_is_what_was_answered,
     a_refused_end_waits_for_done,
     done_without_a_pending_end_is_not_found,
-    after_the_end_headers_and_properties_are_still_there,
 ];
 
 /// A script with which every callback is told of.
@@ -140,19 +139,4 @@ fn done_without_a_pending_end_is_not_found(engine: Engine) {
     let ng = Nginx::new(engine).script("/", "request_headers: finish", "return 200;").start();
     ng.get("/").status(200);
     ng.log().has("finish -> 1");
-}
-
-fn after_the_end_headers_and_properties_are_still_there(engine: Engine) {
-    let script = "configure: tick 10
-                  done: refuse
-                  tick: each finish
-                  log: get request x-a; get response x-b; property request.path; get response :status";
-    let ng = Nginx::new(engine).script("/", script, "add_header x-b 2; return 200;").start();
-    ng.request("GET", "/path").header("x-a", "1").send().status(200);
-    ng.log().wait("get response :status");
-    ng.log()
-        .has(r#"get request x-a -> 0 "1""#)
-        .has(r#"get response x-b -> 0 "2""#)
-        .has(r#"property request.path -> 0 "/path""#)
-        .has(r#"get response :status -> 0 "200""#);
 }

@@ -8,6 +8,7 @@ wasmx_t::on_every_engine![
     a_new_worker_starts_its_roots,
     a_root_knows_its_configurations,
     a_worker_starts_filters_before_it_serves,
+    one_process_without_a_master_serves,
 ];
 
 fn a_root_starts_in_order_in_every_worker(engine: Engine) {
@@ -73,4 +74,18 @@ fn a_worker_starts_filters_before_it_serves(engine: Engine) {
     for _ in 0..20 {
         ng.get("/").status(200);
     }
+}
+
+fn one_process_without_a_master_serves(engine: Engine) {
+    if Nginx::lacks_single_process("roots::one_process_without_a_master_serves") {
+        return;
+    }
+    let script = "configure: tick 10; tick: say ticked; request_headers: when x-boom trap loop; count; reply 200 {it}";
+    let limit = "proxy_wasm_time_limit 50ms;";
+    let ng = Nginx::new(engine).wasm_directive(limit).single_process().script("/", script, "").start();
+    ng.get("/").body("1");
+    ng.get("/").body("2");
+    ng.request("GET", "/").header("x-boom", "1").send().status(500);
+    ng.get("/").body("1");
+    ng.log().wait("ticked");
 }
