@@ -20,7 +20,7 @@ mod program;
 pub mod state;
 pub mod vm;
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "wasmtime", feature = "wasmi")))]
 mod tests;
 
 pub use program::load;
