@@ -159,7 +159,7 @@ impl Nginx {
 
     /// Whether the nginx under test crashes by itself with [`Nginx::single_process`]; says that `test` is skipped then.
     ///
-    /// nginx before 1.25.1 looks for the old events of listeners that it adopted, and there are none.
+    /// 1.22.1 does, without any module; 1.28 does not.
     pub fn lacks_single_process(test: &str) -> bool {
         let lacks = Flavour::current() == Flavour::Debian;
         if lacks {

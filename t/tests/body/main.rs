@@ -5,3 +5,4 @@ mod collect;
 mod request;
 mod response;
 mod sources;
+mod unbuffered;
