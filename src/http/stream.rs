@@ -53,13 +53,18 @@ impl Stream {
 
     fn map(&self, map: MapType) -> Result<Map<'_>, Status> {
         let r = self.live()?;
-        Map::new(r, super::phases::exchange(r), map)
+        Map::new(r, early_home(r, map), map)
     }
 
     fn writable(&self, map: MapType) -> Result<Map<'_>, Status> {
         let r = self.live()?;
-        Map::writable(r, super::phases::exchange(r), map)
+        Map::writable(r, early_home(r, map), map)
     }
+}
+
+/// Where response headers are before there is a response. Not looked for when the request's are asked for.
+fn early_home(r: Request<'_>, map: MapType) -> Option<Rc<Exchange>> {
+    if map == MapType::RequestHeaders { None } else { super::phases::exchange(r) }
 }
 
 /// Whether all of `out` could be read.
