@@ -11,7 +11,7 @@ wasmx_t::on_every_engine![
     with_filter_isolation_nobody_else_pays,
     under_the_open_policy_held_requests_go_on,
     the_root_starts_again,
-    another_worker_does_not_pay,
+    all_workers_live_on,
 ];
 
 const SCRIPT: &str = "configure: say configured
@@ -119,7 +119,7 @@ fn the_root_starts_again(engine: Engine) {
     ng.log().wait_for(before + 1, "] configured");
 }
 
-fn another_worker_does_not_pay(engine: Engine) {
+fn all_workers_live_on(engine: Engine) {
     let nginx = Nginx::new(engine).workers(2).file("html/file", "a file");
     let ng = nginx.script("/", SCRIPT, "root html;").start();
     let workers = ng.workers();

@@ -69,9 +69,9 @@ fn a_loop_is_told(engine: Engine) {
     let nginx = Nginx::new(engine).wasm_directive("proxy_wasm_time_limit 50ms;");
     let ng = nginx.script("/", "request_headers: trap loop", "return 200;").start();
     ng.get("/").status(500);
-    let line = ng.log().wait(r#"<module: "script""#);
-    ng.log().has("[error]");
-    assert!(!line.is_empty());
+    let told = ng.log().lines_with("[error]");
+    let with_instance = |line: &&String| line.contains(r#"<module: "script", vm: "main", runtime: "#);
+    assert_eq!(told.iter().filter(with_instance).count(), 1, "{told:#?}");
 }
 
 fn a_trap_is_told_with_its_request(engine: Engine) {

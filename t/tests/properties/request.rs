@@ -1,6 +1,6 @@
 //! Of the request, the connection and the plugin.
 
-use wasmx_t::{Engine, Nginx, Running};
+use wasmx_t::{Engine, Nginx, Running, Upstream};
 
 wasmx_t::on_every_engine![
     the_request_line,
@@ -70,7 +70,14 @@ fn the_plugin(engine: Engine) {
 }
 
 fn a_subrequest_is_known_as_one(engine: Engine) {
-    assert_eq!(properties(engine, ["request.is_subrequest"]), ["false"]);
+    let up = Upstream::new().ok("part");
+    let script = "request_headers: property request.is_subrequest; get request :path";
+    let ng = Nginx::new(engine)
+        .script("/main", script, ("add_before_body /sub; addition_types *;", up.pass()))
+        .script("/sub", script, up.pass())
+        .start();
+    ng.get("/main").status(200).body("partpart");
+    ng.log().has_times(1, r#"is_subrequest -> 0 "false""#).has_times(1, r#"is_subrequest -> 0 "true""#);
 }
 
 fn a_path_may_end_with_nul(engine: Engine) {
