@@ -184,7 +184,7 @@ impl ResponseBody {
 
     /// Whether there is something that has not left us: nginx is to call again, and not to end the request.
     pub(super) fn keeps_something(&self) -> bool {
-        self.has_input() || !self.held.borrow().is_empty()
+        self.has_input() || self.holds_anything()
     }
 
     pub(super) fn has_input(&self) -> bool {
@@ -263,6 +263,10 @@ impl ResponseBody {
     /// Whether the filter at `index` holds a part.
     pub(super) fn holds(&self, index: usize) -> bool {
         self.held.borrow().iter().any(|held| held.filter == index)
+    }
+
+    pub(super) fn holds_anything(&self) -> bool {
+        !self.held.borrow().is_empty()
     }
 
     /// The first filter that holds something and may let it go, by `asked`.

@@ -290,6 +290,14 @@ impl Exchange {
         timer.start(r.send_timeout());
     }
 
+    /// A part of the response has passed: with nothing held any more, the hold is over.
+    pub(super) fn response_passes(&self) {
+        let held = self.body.holds_anything() || self.response_header_waits_at().is_some();
+        if self.waiting.get() == Some(Side::Response) && !held {
+            self.stop_waiting();
+        }
+    }
+
     /// Ends the hold; what was held.
     fn stop_waiting(&self) -> Option<Side> {
         if let Some(timer) = self.patience.get() {

@@ -169,7 +169,10 @@ fn show(exchange: &Exchange, r: Request<'_>, first: usize, orders: &mut Orders) 
                 }
                 first = end;
             }
-            Ok(Fate::Passed) => return Ok(()),
+            Ok(Fate::Passed) => {
+                exchange.response_passes();
+                return Ok(());
+            }
             Ok(Fate::Held) => {
                 r.set_filter_buffered(true);
                 return Err(Status::OK);
