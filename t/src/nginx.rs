@@ -139,6 +139,9 @@ impl Nginx {
     /// When there is no port left.
     pub fn listener(mut self, parameters: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind nginx to 127.0.0.1:0");
+        // nginx makes its own listeners so and leaves inherited ones as they are: of two workers that wake for one
+        // connection, the second would wait in accept() for ever.
+        listener.set_nonblocking(true).expect("a listener that does not block");
         let address = listener.local_addr().expect("the address of a bound listener");
         self.listeners.push(listener);
         self.config.listeners.push((address, parameters.to_owned()));
