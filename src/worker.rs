@@ -17,7 +17,6 @@ pub use self::instance::{Failure, Instance};
 use self::slot::Slot;
 use crate::conf::{Filter, WasmConf};
 use crate::engine::Runtime;
-use crate::proxy_wasm::vm::{StartError, VmKind};
 
 /// How often a full instance pool is told.
 const OVERFLOW_WARNING: Duration = Duration::from_secs(60);
@@ -80,21 +79,24 @@ impl Worker {
         self.slots.get(*filter.module.get()?)?.running(self)
     }
 
-    /// Makes a VM for one request with the roots of `filters`, which share a module.
-    ///
-    /// # Errors
-    /// Why the guest did not start; it has been logged.
-    pub fn instantiate(&self, filters: &[Arc<Filter>], log: Log<'_>) -> Result<Rc<Instance>, StartError> {
-        let host = WorkerHost::for_stream(self.environ.clone());
-        let program = filters
-            .first()
-            .and_then(|filter| self.slots.get(*filter.module.get()?))
-            .and_then(Slot::program)
-            .ok_or_else(|| StartError::Start(engines::Trap::host("no such module")))?;
-        let instance = Instance::start(program, host, VmKind::Stream, filters)
-            .inspect_err(|error| instance::log_start_failure(log, &**program, error))?;
+    /// A VM for one request with the roots of `filters`, which share the module of the first. Nothing of another request
+    /// is in it. `None` when the guest does not start, which has been logged.
+    pub fn instance<'a>(
+        &self,
+        filters: impl Iterator<Item = &'a Arc<Filter>> + Clone,
+        log: Log<'_>,
+    ) -> Option<Rc<Instance>> {
+        let slot = self.slots.get(*filters.clone().next()?.module.get()?)?;
+        let instance = slot.instance(filters, &self.environ, log)?;
         self.warn_of_overflow(log);
-        Ok(Rc::new(instance))
+        Some(instance)
+    }
+
+    /// Takes back a VM that has served its request.
+    pub fn take_back(&self, module: usize, instance: Rc<Instance>) {
+        if let Some(slot) = self.slots.get(module) {
+            slot.take_back(instance);
+        }
     }
 
     /// Answers a guest that arms, changes or stops (`None`) the tick of its root context.

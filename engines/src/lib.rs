@@ -19,6 +19,10 @@ mod functions;
 #[cfg(any(feature = "wasmtime", feature = "wasmi"))]
 mod guard;
 mod link;
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+mod rewind;
+#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+mod rewrite;
 mod trap;
 #[cfg(feature = "wasmi")]
 mod wasmi;
@@ -102,6 +106,14 @@ pub trait Instance<T> {
 
     /// The longest that one [`Instance::call`] may run from now on; `None` is no limit.
     fn set_time_limit(&mut self, limit: Option<Duration>);
+
+    /// Remembers the guest's state as it is now: its memory and its variables. False when that cannot be done for this
+    /// module (it changes more than that), or on this machine.
+    fn remember(&mut self) -> bool;
+
+    /// Puts the guest back to the state that was remembered; the bytes that are held for it, for the memory that is
+    /// in use and the copy of it. `None` when that cannot be done: the instance is of no use any more.
+    fn rewind(&mut self) -> Option<usize>;
 
     /// The host data of the store.
     fn data(&mut self) -> &mut T;

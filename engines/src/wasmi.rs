@@ -2,7 +2,6 @@
 
 mod convert;
 mod flags;
-mod start;
 
 use std::{
     marker::PhantomData,
@@ -17,7 +16,11 @@ pub(crate) use self::convert::raise;
 use self::convert::{func_type, imports, neutral, trap};
 use crate::{
     Args, Caller, Config, Export, FlagEffect, FlagError, HostFunction, Import, ImportError, Ret, Ticker, Trap,
-    WasmEngine, Wiring, functions::Functions, trap::one_line,
+    WasmEngine, Wiring,
+    functions::Functions,
+    rewind::{Backing, Image},
+    rewrite::{self, StartSection},
+    trap::one_line,
 };
 
 /// The most elements that one table may hold, as with wasmtime.
@@ -44,8 +47,6 @@ pub struct Module(Arc<Translated>);
 struct Translated {
     module: w::Module,
     wasm: Box<[u8]>,
-    /// Whether the module has a start section, which then is an export of ours (see [`start`]).
-    starts: bool,
 }
 
 /// The data of a store: the host's own, and what shims need at hand.
@@ -129,6 +130,14 @@ fn bind<T: 'static, A: Args, R: Ret>(
 pub struct Instance<T: 'static> {
     store: w::Store<Cell<T>>,
     instance: w::Instance,
+    remembered: Option<Remembered>,
+}
+
+/// The state of a guest.
+struct Remembered {
+    memory: w::Memory,
+    image: Image,
+    globals: Vec<(w::Global, w::Val)>,
 }
 
 impl<T: Send + 'static> crate::Instance<T> for Instance<T> {
@@ -149,12 +158,39 @@ impl<T: Send + 'static> crate::Instance<T> for Instance<T> {
         self.store.data_mut().deadline.limit = limit;
     }
 
+    fn remember(&mut self) -> bool {
+        self.remembered = self.state();
+        self.remembered.is_some()
+    }
+
+    fn rewind(&mut self) -> Option<usize> {
+        let Remembered { memory, image, globals } = self.remembered.as_mut().filter(|_| !self.store.data().dead)?;
+        // SAFETY: it is this instance's memory, and no guest runs.
+        let bytes = unsafe { image.put_back(memory.data_ptr(&self.store), memory.data_size(&self.store)) }?;
+        for (global, value) in globals {
+            global.set(&mut self.store, value.clone()).ok()?;
+        }
+        Some(bytes)
+    }
+
     fn data(&mut self) -> &mut T {
         &mut self.store.data_mut().data
     }
 
     fn memory_size(&mut self) -> usize {
         self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+}
+
+impl<T: 'static> Instance<T> {
+    fn state(&self) -> Option<Remembered> {
+        let memory = self.instance.get_memory(&self.store, rewrite::MEMORY)?;
+        let exports = self.instance.exports(&self.store).filter(|it| it.name().starts_with(rewrite::GLOBAL));
+        let globals = exports.filter_map(w::Export::into_global).map(|it| (it, it.get(&self.store))).collect();
+        // SAFETY: it is this instance's memory, and no guest runs.
+        let image =
+            unsafe { Image::take(memory.data_ptr(&self.store), memory.data_size(&self.store), Backing::Zeros) }?;
+        Some(Remembered { memory, image, globals })
     }
 }
 
@@ -250,13 +286,18 @@ impl WasmEngine for Wasmi {
     }
 
     fn compile(&self, wasm: &[u8]) -> anyhow::Result<Module> {
-        let exported = start::as_export(wasm);
-        let module = w::Module::new(&self.engine, exported.as_deref().unwrap_or(wasm))
-            .map_err(|error| anyhow::Error::msg(one_line(error)))?;
-        let starts = exported.is_some();
-        let sound = !starts || slot::<(), ()>(&module, start::NAME).is_some();
+        let translate = |wasm: &[u8]| w::Module::new(&self.engine, wasm);
+        let rewritten = rewrite::rewrite(wasm, StartSection::Exported)?;
+        let module = match &rewritten {
+            // What is wrong is told in words about the module as it was given.
+            Some(rewritten) => translate(rewritten).map_err(|error| translate(wasm).err().unwrap_or(error)),
+            None => translate(wasm),
+        };
+        let module = module.map_err(|error| anyhow::Error::msg(one_line(error)))?;
+        let starts = module.get_export(rewrite::START).is_some();
+        let sound = !starts || slot::<(), ()>(&module, rewrite::START).is_some();
         ensure!(sound, "the start function has parameters or results");
-        Ok(Module(Arc::new(Translated { module, wasm: wasm.into(), starts })))
+        Ok(Module(Arc::new(Translated { module, wasm: wasm.into() })))
     }
 
     fn serialize(&self, module: &Module) -> anyhow::Result<Vec<u8>> {
@@ -273,8 +314,7 @@ impl WasmEngine for Wasmi {
     }
 
     fn exports(&self, module: &Module) -> Vec<Export> {
-        let Translated { module, starts, .. } = &*module.0;
-        let theirs = module.exports().filter(|it| !(*starts && it.name() == start::NAME));
+        let theirs = module.0.module.exports().filter(|it| !rewrite::is_ours(it.name()));
         theirs.map(|it| Export { name: it.name().into(), ty: neutral(it.ty()) }).collect()
     }
 
@@ -288,7 +328,7 @@ impl WasmEngine for Wasmi {
         module: &Module,
         wiring: Wiring,
     ) -> Result<Plan<T>, Vec<ImportError>> {
-        let Translated { module: translated, starts, .. } = &*module.0;
+        let translated = &module.0.module;
         let mut linker_of_plan = w::Linker::new(&self.engine);
         for (name, give) in linker.0.resolve(imports(translated))? {
             give(&mut linker_of_plan, name).expect("every function comes once");
@@ -296,7 +336,7 @@ impl WasmEngine for Wasmi {
         Ok(Plan {
             memory: wiring.memory,
             alloc: wiring.allocators.iter().find_map(|name| slot(translated, name)),
-            start: starts.then(|| slot(translated, start::NAME)).flatten(),
+            start: slot(translated, rewrite::START),
             module: module.clone(),
             linker: linker_of_plan,
         })
@@ -325,7 +365,7 @@ impl WasmEngine for Wasmi {
             let start = bind(&store, instance, start);
             run(&mut store, &start, ())?;
         }
-        Ok(Instance { store, instance })
+        Ok(Instance { store, instance, remembered: None })
     }
 
     fn ticker(&self, _: Duration) -> Option<Ticker> {

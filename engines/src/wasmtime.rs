@@ -20,7 +20,10 @@ pub(crate) use self::convert::raise;
 use self::convert::{neutral, reason, trap};
 use crate::{
     Args, Caller, Config, Export, FlagEffect, FlagError, HostFunction, Import, ImportError, Ret, Ticker, Trap,
-    WasmEngine, Wiring, functions::Functions,
+    WasmEngine, Wiring,
+    functions::Functions,
+    rewind::{Backing, Image},
+    rewrite::{self, StartSection},
 };
 
 /// The most elements that one table may hold: the biggest guests seen have some ten thousand.
@@ -276,6 +279,14 @@ pub struct Instance<T: 'static> {
     limit: Option<Duration>,
     /// The limit in ticks, and the step that they were computed for.
     ticks: (u32, u64),
+    remembered: Option<Remembered>,
+}
+
+/// The state of a guest.
+struct Remembered {
+    memory: w::Memory,
+    image: Image,
+    globals: Vec<(w::Global, w::Val)>,
 }
 
 impl<T: Send + 'static> crate::Instance<T> for Instance<T> {
@@ -307,12 +318,44 @@ impl<T: Send + 'static> crate::Instance<T> for Instance<T> {
         (self.limit, self.ticks) = (limit, (step, ticks(limit, step)));
     }
 
+    fn remember(&mut self) -> bool {
+        self.remembered = self.state();
+        self.remembered.is_some()
+    }
+
+    fn rewind(&mut self) -> Option<usize> {
+        let Remembered { memory, image, globals } = self.remembered.as_mut().filter(|_| !self.store.data().dead)?;
+        // SAFETY: it is this instance's memory, and no guest runs.
+        let bytes = unsafe { image.put_back(memory.data_ptr(&self.store), memory.data_size(&self.store)) }?;
+        for (global, value) in globals {
+            global.set(&mut self.store, *value).ok()?;
+        }
+        Some(bytes)
+    }
+
     fn data(&mut self) -> &mut T {
         &mut self.store.data_mut().data
     }
 
     fn memory_size(&mut self) -> usize {
         self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+}
+
+impl<T: 'static> Instance<T> {
+    fn state(&mut self) -> Option<Remembered> {
+        let Self { store, instance, .. } = self;
+        let memory = instance.get_memory(&mut *store, rewrite::MEMORY)?;
+        let names = instance.module(&*store).exports().map(|it| it.name()).filter(|it| it.starts_with(rewrite::GLOBAL));
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        let mut globals = Vec::with_capacity(names.len());
+        for name in names {
+            let global = instance.get_global(&mut *store, &name)?;
+            globals.push((global, global.get(&mut *store)));
+        }
+        // SAFETY: it is this instance's memory, and no guest runs.
+        let image = unsafe { Image::take(memory.data_ptr(&*store), memory.data_size(&*store), Backing::Image) }?;
+        Some(Remembered { memory, image, globals })
     }
 }
 
@@ -405,7 +448,14 @@ impl WasmEngine for Wasmtime {
     }
 
     fn compile(&self, wasm: &[u8]) -> anyhow::Result<Module> {
-        let module = w::Module::from_binary(&self.0.main, wasm).map_err(reason)?;
+        let compile = |wasm: &[u8]| w::Module::from_binary(&self.0.main, wasm);
+        let rewritten = rewrite::rewrite(wasm, StartSection::Kept)?;
+        let module = match &rewritten {
+            // What is wrong is told in words about the module as it was given.
+            Some(rewritten) => compile(rewritten).map_err(|error| compile(wasm).err().unwrap_or(error)),
+            None => compile(wasm),
+        };
+        let module = module.map_err(reason)?;
         Module::new(module)
     }
 
@@ -424,7 +474,7 @@ impl WasmEngine for Wasmtime {
     }
 
     fn exports(&self, module: &Module) -> Vec<Export> {
-        let exports = module.0.main.exports();
+        let exports = module.0.main.exports().filter(|it| !rewrite::is_ours(it.name()));
         exports.map(|it| Export { name: it.name().into(), ty: neutral(&it.ty()) }).collect()
     }
 
@@ -463,7 +513,7 @@ impl WasmEngine for Wasmtime {
         let step = self.0.step_ms.load(Ordering::Relaxed);
         let ticks = (step, ticks(limit, step));
         let (store, instance) = plan.instantiate(data, ticks.1)?;
-        Ok(Instance { store, instance, shared: self.0.clone(), limit, ticks })
+        Ok(Instance { store, instance, shared: self.0.clone(), limit, ticks, remembered: None })
     }
 
     fn ticker(&self, shortest: Duration) -> Option<Ticker> {

@@ -44,8 +44,8 @@ impl Chain {
     }
 
     /// Those of its filters that are of the same module as `filter`.
-    pub fn of_module(&self, filter: &Filter) -> Vec<Arc<Filter>> {
-        self.filters.iter().filter(|other| other.module.get() == filter.module.get()).cloned().collect()
+    pub fn of_module(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Filter>> + Clone {
+        self.filters.iter().filter(|other| other.module.get() == filter.module.get())
     }
 }
 

@@ -182,12 +182,12 @@ impl Exchange {
         for filter in &chain.filters {
             let instance = match isolation {
                 Isolation::None => worker::with(|worker| worker.roots(filter)).flatten(),
-                Isolation::Filter => instantiate(r, std::slice::from_ref(filter)),
+                Isolation::Filter => instance(r, std::iter::once(filter)),
                 Isolation::Stream => {
                     let same = members.iter().find(|m| m.filter.module.get() == filter.module.get());
                     match same {
                         Some(member) => member.context.as_ref().map(|(instance, _)| instance.clone()),
-                        None => instantiate(r, &chain.of_module(filter)),
+                        None => instance(r, chain.of_module(filter)),
                     }
                 }
             };
@@ -569,12 +569,20 @@ impl Exchange {
     }
 }
 
-fn instantiate(r: Request<'_>, filters: &[Arc<Filter>]) -> Option<Rc<Instance>> {
-    worker::with(|worker| worker.instantiate(filters, r.log())).and_then(Result::ok)
+fn instance<'a>(r: Request<'_>, filters: impl Iterator<Item = &'a Arc<Filter>> + Clone) -> Option<Rc<Instance>> {
+    worker::with(|worker| worker.instance(filters, r.log())).flatten()
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.close(None);
+        for Member { filter, context, .. } in self.members.drain(..) {
+            // One that other members share is given back by the last of them.
+            if let (Some((instance, _)), Some(module)) = (context, filter.module.get())
+                && instance.reusable()
+            {
+                worker::with(|worker| worker.take_back(*module, instance));
+            }
+        }
     }
 }

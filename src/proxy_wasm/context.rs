@@ -220,6 +220,16 @@ impl<S: Copy> Contexts<S> {
         created.filter_map(|context| context.stream).collect()
     }
 
+    /// Starts the ids anew after those of the roots. False while there are streams, or when a root keeps something.
+    pub fn rewind(&mut self) -> bool {
+        let untouched = self.table.living == self.roots.len()
+            && self.table.iter().all(|context| context.properties.is_empty() && context.stage == Stage::Created);
+        if untouched {
+            self.last = self.roots.last().map_or(0, |root| root.id);
+        }
+        untouched
+    }
+
     /// The properties that a context keeps.
     pub fn properties(&mut self, id: u32) -> Option<&mut Properties> {
         self.table.get_mut(id).map(|context| &mut context.properties)
@@ -240,6 +250,10 @@ pub struct Properties {
 }
 
 impl Properties {
+    fn is_empty(&self) -> bool {
+        self.values.is_empty() && !self.refused
+    }
+
     /// Whether it is the first time that something was not kept.
     pub fn first_refusal(&mut self) -> bool {
         !std::mem::replace(&mut self.refused, true)

@@ -372,6 +372,18 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
         })
     }
 
+    fn remember(&mut self) -> bool {
+        self.alive && self.instance.remember()
+    }
+
+    fn rewind(&mut self) -> Option<usize> {
+        if !self.alive || !self.instance.data().rewind() {
+            return None;
+        }
+        self.waiting.clear();
+        self.instance.rewind()
+    }
+
     fn streams(&mut self) -> Vec<H::Stream> {
         self.instance.data().contexts.streams()
     }

@@ -76,6 +76,13 @@ impl<H: Host> State<H> {
         self.configuring = false;
     }
 
+    /// Forgets the streams that came and went, as if there had been none. False while there is one, or when a root has
+    /// changed.
+    pub(super) fn rewind(&mut self) -> bool {
+        self.finished.clear();
+        self.contexts.rewind()
+    }
+
     /// The context that host functions act on; none during the start of a VM.
     pub fn effective(&self) -> Option<&Scope<H::Stream>> {
         self.effective.as_ref()

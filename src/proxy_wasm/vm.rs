@@ -150,6 +150,14 @@ pub trait Vm<H: Host> {
     /// Runs `on_tick` of a root context.
     fn tick(&mut self, root: u32, limit: Option<Duration>) -> Result<(), VmError>;
 
+    /// Remembers the VM as it is now, its roots configured and without streams, for [`Vm::rewind`]. False when its
+    /// engine cannot do that for this module.
+    fn remember(&mut self) -> bool;
+
+    /// Puts the VM back to what was remembered: nothing of the streams that it has served is left in it. The bytes that
+    /// are held for it; `None` when it cannot be, and is of no use any more.
+    fn rewind(&mut self) -> Option<usize>;
+
     /// The handles of all streams that hold a created context here.
     fn streams(&mut self) -> Vec<H::Stream>;
 

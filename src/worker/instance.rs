@@ -25,6 +25,8 @@ pub struct Instance {
     /// Filter id and root context id, in the order of their start.
     roots: Vec<(u32, u32)>,
     dead: Cell<bool>,
+    /// It can be put back to what it was before its first stream.
+    reusable: bool,
 }
 
 impl Instance {
@@ -39,7 +41,28 @@ impl Instance {
         for filter in filters {
             roots.push((filter.id, vm.add_root(filter.config.clone())?));
         }
-        Ok(Self { vm: RefCell::new(vm), program: program.clone(), roots, dead: Cell::new(false) })
+        let (vm, program) = (RefCell::new(vm), program.clone());
+        Ok(Self { vm, program, roots, dead: Cell::new(false), reusable: false })
+    }
+
+    /// Lets it serve one request after the other, if its engine can put it back in between.
+    pub(super) fn make_reusable(&mut self) {
+        self.reusable = self.vm.get_mut().remember();
+    }
+
+    /// Whether [`Instance::reuse`] may succeed.
+    pub fn reusable(&self) -> bool {
+        self.reusable && self.alive()
+    }
+
+    /// Makes it fit for another request; the bytes that it holds meanwhile.
+    pub(super) fn reuse(&mut self) -> Option<usize> {
+        self.vm.get_mut().rewind()
+    }
+
+    /// Whether its roots are those of the filters of these ids.
+    pub(super) fn has_roots(&self, filters: impl Iterator<Item = u32>) -> bool {
+        self.roots.iter().map(|(id, _)| *id).eq(filters)
     }
 
     pub fn alive(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The place of one module in a worker: its VM of root contexts, their ticks, and the back-off when it does not start.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,10 @@ use crate::proxy_wasm::vm::{Program, VmKind};
 /// The pause after a first failed start; it doubles with each further one (proxy-wasm.md, "Contexts").
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The most VMs of one module that are kept for requests to come, and the most bytes that they hold.
+const MOST_IDLE: usize = 128;
+const MOST_IDLE_BYTES: usize = 32 << 20;
 
 enum State {
     /// Not started yet, or dead and to be replaced at once.
@@ -44,6 +49,36 @@ pub(super) struct Slot {
     ticks: RefCell<Vec<Rc<Tick>>>,
     /// Starts the VM again when nobody asks for it: its ticks are wanted even without requests.
     restart: Timer,
+    idle: RefCell<Idle>,
+}
+
+/// VMs that have served a request and are fit for another, the one used last at the end.
+struct Idle {
+    vms: VecDeque<(Rc<Instance>, usize)>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Idle {
+    fn take(&mut self, fits: impl Fn(&Instance) -> bool) -> Option<Rc<Instance>> {
+        let at = self.vms.iter().rposition(|(vm, _)| fits(vm))?;
+        let (vm, bytes) = self.vms.remove(at)?;
+        self.bytes -= bytes;
+        Some(vm)
+    }
+
+    /// Gives those that there is no room for any more.
+    fn put(&mut self, vm: Rc<Instance>, bytes: usize) -> Vec<(Rc<Instance>, usize)> {
+        self.vms.push_back((vm, bytes));
+        self.bytes += bytes;
+        let mut dropped = Vec::new();
+        while self.vms.len() > self.most || self.bytes > MOST_IDLE_BYTES {
+            let Some(oldest) = self.vms.pop_front() else { break };
+            self.bytes -= oldest.1;
+            dropped.push(oldest);
+        }
+        dropped
+    }
 }
 
 impl Slot {
@@ -63,11 +98,43 @@ impl Slot {
             state: RefCell::new(State::Vacant),
             ticks: RefCell::default(),
             restart,
+            // Half of the pool is left to others.
+            idle: RefCell::new(Idle {
+                vms: VecDeque::new(),
+                bytes: 0,
+                most: (conf.instances as usize / 2 / conf.modules.len().max(1)).min(MOST_IDLE),
+            }),
         }
     }
 
-    pub(super) fn program(&self) -> Option<&Arc<dyn Program<WorkerHost>>> {
-        self.program.as_ref()
+    /// A VM for one request with these filters: one that has served another, or a new one.
+    pub(super) fn instance<'a>(
+        &self,
+        filters: impl Iterator<Item = &'a Arc<Filter>> + Clone,
+        environ: &Arc<[Vec<u8>]>,
+        log: Log<'_>,
+    ) -> Option<Rc<Instance>> {
+        let ids = filters.clone().map(|filter| filter.id);
+        if let Some(instance) = self.idle.borrow_mut().take(|idle| idle.has_roots(ids.clone())) {
+            return Some(instance);
+        }
+        let program = self.program.as_ref()?;
+        let host = WorkerHost::for_stream(environ.clone());
+        let filters: Vec<_> = filters.cloned().collect();
+        let mut instance = Instance::start(program, host, VmKind::Stream, &filters)
+            .inspect_err(|error| instance::log_start_failure(log, &**program, error))
+            .ok()?;
+        if self.idle.borrow().most > 0 {
+            instance.make_reusable();
+        }
+        Some(Rc::new(instance))
+    }
+
+    /// Takes back a VM that has served a request, for the next.
+    pub(super) fn take_back(&self, mut instance: Rc<Instance>) {
+        let Some(bytes) = Rc::get_mut(&mut instance).and_then(Instance::reuse) else { return };
+        let dropped = self.idle.borrow_mut().put(instance, bytes);
+        drop(dropped);
     }
 
     /// The running VM, started now if it can be. A module that no filter names has none.

@@ -54,7 +54,7 @@ static FLAGS: &[(&str, Flag<w::Config>)] = &[
     ("wasm_wide_arithmetic", Flag::Switch(|it, on| _ = it.wasm_wide_arithmetic(on))),
     // An interpreter has none.
     ("wasm_threads", Flag::Fixed(false)),
-    // `start.rs` sees to it.
+    // `rewrite.rs` sees to it.
     ("allow_start_fn", Flag::Unsupported),
 ];
 

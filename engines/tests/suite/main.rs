@@ -23,4 +23,5 @@ mod memory;
 mod modules;
 #[cfg(feature = "wasmtime")]
 mod pool;
+mod rewind;
 mod traps;

@@ -112,6 +112,17 @@ impl Running {
         process::children(self.master())
     }
 
+    /// The memory that the workers have in use, in KiB.
+    #[track_caller]
+    pub fn resident_kib(&self) -> u64 {
+        let of = |pid: &u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the worker's status");
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
+        };
+        self.workers().iter().map(of).sum()
+    }
+
     /// Kills a worker, and waits until the master has another in its place.
     #[track_caller]
     pub fn kill_worker(&self, pid: u32) {

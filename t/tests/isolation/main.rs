@@ -1,4 +1,5 @@
 //! Which filters share an instance.
 
 mod modes;
+mod reuse;
 mod roots;

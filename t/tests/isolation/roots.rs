@@ -13,8 +13,10 @@ fn they_are_configured_and_not_started(engine: Engine) {
     let ng = Nginx::new(engine)
         .wasm_with("script", guest("script"), "'vm_start: say started'")
         .location("/", "proxy_wasm_isolation stream; proxy_wasm script 'configure: say configured'; return 200;")
+        .location("/free", "return 200;")
         .start();
-    ng.get("/").status(200);
+    // The worker has started.
+    ng.get("/free").status(200);
     let log = ng.log().from_here();
     ng.get("/").status(200);
     log.has("configured").lacks("started");
