@@ -82,7 +82,7 @@ fn has_no_body(r: Request<'_>) -> bool {
     r.header_only()
         || matches!(r.status(), 204 | 304)
         || r.method() == b"HEAD"
-        || r.response_headers().get(b"content-length") == Some(b"0")
+        || r.response_headers().known_length() == Some(0)
 }
 
 /// What nginx calls with each part of a response's body, before every other filter.
