@@ -21,6 +21,7 @@ pub mod log;
 pub mod module;
 pub mod pool;
 pub mod process;
+pub mod shm;
 pub mod str;
 pub mod sys;
 pub mod timer;
