@@ -172,7 +172,10 @@ impl<'a> Map<'a> {
 
     pub(super) fn remove(&self, name: &[u8]) -> Result<(), Status> {
         match self {
-            _ if is_pseudo(name) => return Err(Status::BadArgument),
+            // What is not there is as good as removed; what is there has to stay.
+            _ if is_pseudo(name) => {
+                return if self.get(name, |_| ()).is_ok() { Err(Status::BadArgument) } else { Ok(()) };
+            }
             Self::Request(r) => r.request_headers().remove(name),
             Self::Early(_, exchange) => {
                 exchange.early.edits.borrow_mut().remove(name);

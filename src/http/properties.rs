@@ -138,7 +138,8 @@ pub(super) fn write(r: Request<'_>, path: &[u8], value: Option<&[u8]>) -> Result
     let name = path.strip_prefix(b"ngx.").ok_or(Status::NotFound)?;
     r.set_variable(name, value.unwrap_or_default()).map_err(|error| match error {
         VariableError::NotFound => Status::NotFound,
-        VariableError::NotChangeable => Status::BadArgument,
+        // To a filter it is as any other property that it cannot set.
+        VariableError::NotChangeable => Status::NotFound,
         VariableError::NoMemory => Status::InternalFailure,
     })
 }
