@@ -150,6 +150,11 @@ impl Seen {
         self.0.values(name)
     }
 
+    /// All header fields, in order.
+    pub fn all_headers(&self) -> &[(String, String)] {
+        &self.0.headers
+    }
+
     /// The names of all header fields, in order.
     pub fn names(&self) -> Vec<&str> {
         self.0.headers.iter().map(|(name, _)| name.as_str()).collect()

@@ -7,6 +7,7 @@
 //!
 //! Each call of the host is logged at info: the statement, ` -> `, the status, and what came back.
 
+mod driven;
 mod host;
 mod ops;
 mod program;
@@ -60,6 +61,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         LIVE.with_borrow_mut(|live| live.push(id));
+        driven::created();
         let mut stream = Stream { turn: Turn::new(id, &self.program) };
         stream.turn.run("create", 0, true);
         Some(Box::new(stream))
@@ -120,5 +122,6 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.turn.run("delete", 0, true);
         LIVE.with_borrow_mut(|live| live.retain(|id| *id != self.turn.id));
+        driven::deleted();
     }
 }

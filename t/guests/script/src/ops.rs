@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::host::{self, given};
 use crate::program::{Program, bytes, number, word};
-use crate::{LIVE, trouble, wild};
+use crate::{LIVE, driven, trouble, wild};
 
 thread_local! {
     static TRACE: Cell<bool> = const { Cell::new(false) };
@@ -61,7 +61,7 @@ impl Turn {
         self.outcome
     }
 
-    fn statement(&mut self, statement: &str) {
+    pub fn statement(&mut self, statement: &str) {
         let (verb, rest) = word(statement);
         match verb {
             // Conditions, with a statement after them. `nth` looks at what `count` counts.
@@ -99,6 +99,7 @@ impl Turn {
                 KEPT.with_borrow_mut(|kept| kept.push(vec![1; size as usize]));
             }
             "say" => say(&self.expand(rest)),
+            "run" => self.run_header(rest),
             "log" => {
                 let (level, text) = number(rest);
                 let text = self.expand(text);
@@ -149,6 +150,7 @@ impl Turn {
                 eprintln!("{}", self.expand(rest));
                 0
             }
+            "balance" => self.take((0, driven::balance())),
             "env" => self.take((0, std::env::var(rest).unwrap_or_else(|error| error.to_string()).into_bytes())),
             "args" => self.take((0, format!("{:?}", std::env::args().collect::<Vec<_>>()).into_bytes())),
             "open" => self.take((0, format!("{:?}", std::fs::read(rest).err().map(|error| error.kind())).into_bytes())),
