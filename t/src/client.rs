@@ -121,6 +121,8 @@ pub struct Connection {
     exchanges: Exchanges,
     /// What was sent since the last response.
     sent: Vec<u8>,
+    /// Nothing that is said is kept for a report.
+    quiet: bool,
 }
 
 impl Connection {
@@ -130,13 +132,24 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_read_timeout(Some(patience()));
         let _ = stream.set_write_timeout(Some(patience()));
-        Self { reader: Reader::new(stream), exchanges, sent: Vec::new() }
+        Self { reader: Reader::new(stream), exchanges, sent: Vec::new(), quiet: false }
+    }
+
+    /// A connection of which no report is kept: for those that say much.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    #[track_caller]
+    pub fn quiet(to: SocketAddr) -> Self {
+        Self { quiet: true, ..Self::open(to, Exchanges::default()) }
     }
 
     /// Sends bytes as they are. That nginx may have hung up is seen in what it answered.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let bytes = bytes.as_ref();
-        self.sent.extend_from_slice(bytes);
+        if !self.quiet {
+            self.sent.extend_from_slice(bytes);
+        }
         let _ = self.reader.stream.write_all(bytes);
         self
     }
@@ -150,6 +163,12 @@ impl Connection {
     #[track_caller]
     pub fn response(&mut self) -> Response {
         self.answer(Kind::Response)
+    }
+
+    /// Reads a response to HEAD, which has no body whatever its header says.
+    #[track_caller]
+    pub fn head_response(&mut self) -> Response {
+        self.answer(Kind::Bodiless)
     }
 
     /// Reads until `text` came, and gives all up to there.
@@ -191,7 +210,9 @@ impl Connection {
             message = self.reader.message(kind).unwrap_or_default();
         }
         let response = Response { request: std::mem::take(&mut self.sent), message };
-        self.exchanges.note(response.to_string());
+        if !self.quiet {
+            self.exchanges.note(response.to_string());
+        }
         response
     }
 }
@@ -287,6 +308,11 @@ impl Response {
     /// The trailer fields, in order.
     pub fn trailers(&self) -> &[(String, String)] {
         &self.message.trailers
+    }
+
+    /// The body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.message.body
     }
 
     /// The body as text.

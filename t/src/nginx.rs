@@ -29,6 +29,8 @@ pub struct Nginx {
     dir: TempDir,
     listeners: Vec<TcpListener>,
     env: Vec<(String, String)>,
+    /// A program that runs nginx, with its arguments.
+    under: Vec<String>,
     allowed: Vec<String>,
 }
 
@@ -58,7 +60,14 @@ impl Nginx {
         for folder in ["logs", "html", "tmp"] {
             let _ = std::fs::create_dir(dir.path().join(folder));
         }
-        let nginx = Self { config: Config::new(), dir, listeners: Vec::new(), env: Vec::new(), allowed: Vec::new() };
+        let nginx = Self {
+            config: Config::new(),
+            dir,
+            listeners: Vec::new(),
+            env: Vec::new(),
+            under: Vec::new(),
+            allowed: Vec::new(),
+        };
         nginx.listener("")
     }
 
@@ -180,6 +189,12 @@ impl Nginx {
     /// A variable of nginx's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs nginx under another program, as `valgrind` is one.
+    pub fn under(mut self, program: &[&str]) -> Self {
+        self.under = program.iter().map(|&part| part.to_owned()).collect();
         self
     }
 

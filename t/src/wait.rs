@@ -21,8 +21,13 @@ pub fn eventually<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
 }
 
 /// As [`eventually`], for those who can say more about a failure.
-pub(crate) fn soon<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + patience();
+pub(crate) fn soon<T>(found: impl FnMut() -> Option<T>) -> Option<T> {
+    within(patience(), found)
+}
+
+/// The same, with a patience of one's own.
+pub(crate) fn within<T>(patience: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + patience;
     let mut pause = Duration::from_micros(500);
     loop {
         if let Some(it) = found() {

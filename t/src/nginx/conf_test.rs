@@ -19,7 +19,7 @@ impl ConfTest {
         let prefix = nginx.dir.path();
         let config = nginx.text();
         write(&prefix.join("nginx.conf"), config.as_bytes());
-        let mut command = process::command(prefix, &nginx.listeners, &nginx.env);
+        let mut command = process::command(prefix, &nginx.listeners, &nginx.env, &nginx.under);
         let status = command.arg("-t").status().unwrap_or_else(|error| panic!("nginx -t: {error}"));
         let stderr = Log::new(prefix.join("logs/stderr")).text();
         let log = Log::new(prefix.join("logs/error.log")).text();

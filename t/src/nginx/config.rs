@@ -87,7 +87,7 @@ impl Config {
         for line in &self.main {
             writeln!(f, "{line}")?;
         }
-        writeln!(f, "events {{\n    worker_connections 128;\n}}")
+        writeln!(f, "events {{\n    worker_connections 512;\n}}")
     }
 
     fn wasm(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -14,8 +14,17 @@ const FIRST: RawFd = 700;
 ///
 /// The listeners are bound to ports that the kernel chose, and nginx adopts them by their descriptors (its way to
 /// replace its binary on the fly): nobody guesses a port, and a request that comes too early waits in the backlog.
-pub(super) fn command(prefix: &Path, listeners: &[TcpListener], env: &[(String, String)]) -> Command {
-    let mut command = Command::new(crate::paths::nginx());
+///
+/// `under` is a program that runs it, with its arguments; it may be none.
+pub(super) fn command(prefix: &Path, listeners: &[TcpListener], env: &[(String, String)], under: &[String]) -> Command {
+    let mut command = match under {
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(crate::paths::nginx());
+            command
+        }
+        [] => Command::new(crate::paths::nginx()),
+    };
     command.arg("-p").arg(prefix).arg("-c").arg("nginx.conf").arg("-e").arg("logs/error.log");
     command.current_dir(prefix);
     let numbers: String = (FIRST..).take(listeners.len()).map(|fd| format!("{fd};")).collect();

@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 use crate::client::{Connection, Exchanges, Request, Response};
 use crate::log::Log;
 use crate::nginx::{Nginx, process, write};
-use crate::wait::{eventually, patience, soon};
+use crate::wait::{eventually, patience, within};
 
 /// An nginx that serves. It is stopped and judged when this goes out of scope.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Running {
     pub(super) fn start(mut nginx: Nginx) -> Self {
         let prefix = nginx.prefix();
         write(&prefix.join("nginx.conf"), nginx.text().as_bytes());
-        let mut command = process::command(&prefix, &nginx.listeners, &nginx.env);
+        let mut command = process::command(&prefix, &nginx.listeners, &nginx.env, &nginx.under);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         // From here on they are nginx's: if it ends, connecting fails at once.
         nginx.listeners.clear();
@@ -178,7 +179,7 @@ impl Running {
     fn await_start(&self) {
         let count = self.nginx.config.workers;
         let log = self.log();
-        let status = soon(|| {
+        let status = within(self.patience(), || {
             if let Ok(Some(status)) = self.child.borrow_mut().try_wait() {
                 return Some(Some(status));
             }
@@ -195,14 +196,19 @@ impl Running {
                 self.stopped.set(true);
                 panic!("nginx did not start, {status}");
             }
-            None => panic!("nginx did not start in {:?}", patience()),
+            None => panic!("nginx did not start in {:?}", self.patience()),
         }
+    }
+
+    /// How long its start and its end may take: longer under another program.
+    fn patience(&self) -> Duration {
+        if self.nginx.under.is_empty() { patience() } else { patience() * 6 }
     }
 
     /// Ends it, gently if that works.
     fn end(&self) -> Result<ExitStatus, String> {
         process::signal(self.master(), libc::SIGQUIT);
-        if let Some(status) = soon(|| self.child.borrow_mut().try_wait().ok().flatten()) {
+        if let Some(status) = within(self.patience(), || self.child.borrow_mut().try_wait().ok().flatten()) {
             return Ok(status);
         }
         for pid in self.workers() {
@@ -211,7 +217,7 @@ impl Running {
         let mut child = self.child.borrow_mut();
         let _ = child.kill();
         let _ = child.wait();
-        Err(format!("nginx did not quit within {:?}", patience()))
+        Err(format!("nginx did not quit within {:?}", self.patience()))
     }
 
     /// What went wrong in its life, as far as its death tells.

@@ -1,5 +1,6 @@
 //! Contexts and the order of their callbacks.
 
+mod aborts;
 mod after_the_end;
 mod context;
 mod request;

@@ -1,0 +1,6 @@
+//! Many requests of all kinds, and what is left of them.
+
+mod clients;
+mod echo;
+mod mixed;
+mod under_valgrind;
