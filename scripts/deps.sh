@@ -33,7 +33,7 @@ packages() {
         }
         ;;
     demo) echo curl ;;
-    test) echo nginx nginx-dev curl ;;
+    test) echo nginx nginx-dev curl nghttp2-client valgrind ;;
     bench) echo wrk ;;
     *) die "unknown purpose: $1 (build, guests, demo, test, bench)" ;;
     esac
