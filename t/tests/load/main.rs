@@ -2,5 +2,6 @@
 
 mod clients;
 mod echo;
+mod fresh;
 mod mixed;
 mod under_valgrind;

@@ -9,6 +9,7 @@ wasmx_t::on_every_engine![
     a_missing_value_is_empty_in_0_1_0,
     a_missing_value_is_not_found_in_0_2,
     the_first_version_has_calls_of_its_own,
+    the_first_version_continues_responses,
     callbacks_of_another_type_are_left_out,
 ];
 
@@ -120,6 +121,13 @@ fn the_first_version_has_calls_of_its_own(engine: Engine) {
     let ng = Nginx::new(engine).script("/", script, "return 200 fine;").start();
     ng.get("/").status(200).body("fine");
     ng.log().has("configuration -> 0 \"configure: configuration").has("continue_request -> 0");
+}
+
+fn the_first_version_continues_responses(engine: Engine) {
+    let script = "configure: tick 10; response_headers: say held; pause; tick: each continue_response";
+    let ng = Nginx::new(engine).script("/", script, "return 200 fine;").start();
+    ng.get("/").status(200).body("fine");
+    ng.log().in_order(&["held", "continue_response -> 0"]);
 }
 
 fn callbacks_of_another_type_are_left_out(engine: Engine) {

@@ -52,16 +52,16 @@ fn any_edit() -> impl Strategy<Value = Edit> {
 }
 
 /// A body of `size` bytes, and where it is cut into pieces.
-fn any_body() -> impl Strategy<Value = (usize, Vec<usize>)> {
+pub fn any_body() -> impl Strategy<Value = (usize, Vec<usize>)> {
     (prop_oneof![1..30usize, 1..3000usize], vec(1..1000usize, 1..4))
 }
 
-fn bytes(size: usize) -> Vec<u8> {
+pub fn bytes(size: usize) -> Vec<u8> {
     (b'0'..=b'9').chain(b'A'..=b'Z').cycle().take(size).collect()
 }
 
 /// The pieces of a body: cut to these lengths, again and again.
-fn pieces(mut body: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
+pub fn pieces(mut body: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
     let mut pieces = Vec::new();
     for length in lengths.iter().cycle() {
         let (piece, rest) = body.split_at((*length).min(body.len()));

@@ -5,6 +5,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseResult, TestRng, TestR
 
 mod bodies;
 mod headers;
+mod holds;
 
 /// Tries `test` with 200 values, or as many as PROPTEST_CASES says; the same in each run, unless PROPTEST_CASES is set.
 fn check<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> TestCaseResult) {
