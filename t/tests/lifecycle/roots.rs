@@ -61,8 +61,11 @@ fn a_root_knows_its_configurations(engine: Engine) {
         .location("/", "proxy_wasm script 'configure: body plugin 0 9; say plugin {size}'; return 200;")
         .location("/none", "proxy_wasm script; return 200;")
         .start();
-    ng.log().wait("body plugin 0 9 -> 0");
-    ng.log().has(r#"body vm 0 100 -> 0 "vm_start: body vm 0 100; say vm {size}""#).has("] vm 38").has("] plugin 45");
+    ng.log().wait("] plugin 45");
+    ng.log()
+        .has(r#"body vm 0 100 -> 0 "vm_start: body vm 0 100; say vm {size}""#)
+        .has("] vm 38")
+        .has("body plugin 0 9 -> 0");
 }
 
 fn a_worker_starts_filters_before_it_serves(engine: Engine) {
