@@ -37,111 +37,69 @@ impl Action {
     }
 }
 
-/// Guest log levels (spec v0.2.1, `proxy_log_level_t`), the least severe first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u32)]
-pub enum LogLevel {
-    Trace = 0,
-    Debug = 1,
-    Info = 2,
-    Warn = 3,
-    Error = 4,
-    Critical = 5,
+/// Declares an enum of the ABI's numbers, with what makes one of a number.
+macro_rules! numbers {
+    ($( $(#[$attribute:meta])* $name:ident { $($variant:ident = $value:literal,)* } )*) => { $(
+        $(#[$attribute])*
+        #[repr(u32)]
+        pub enum $name { $($variant = $value,)* }
+
+        impl $name {
+            pub fn from_abi(value: u32) -> Option<Self> {
+                match value {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    )* };
 }
 
-impl LogLevel {
-    pub fn from_abi(value: u32) -> Option<Self> {
-        Some(match value {
-            0 => Self::Trace,
-            1 => Self::Debug,
-            2 => Self::Info,
-            3 => Self::Warn,
-            4 => Self::Error,
-            5 => Self::Critical,
-            _ => return None,
-        })
+numbers! {
+    /// Guest log levels (spec v0.2.1, `proxy_log_level_t`), the least severe first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    LogLevel {
+        Trace = 0,
+        Debug = 1,
+        Info = 2,
+        Warn = 3,
+        Error = 4,
+        Critical = 5,
     }
-}
 
-/// Header maps (spec v0.2.1, `proxy_header_map_type_t`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum MapType {
-    RequestHeaders = 0,
-    RequestTrailers = 1,
-    ResponseHeaders = 2,
-    ResponseTrailers = 3,
-    GrpcInitialMetadata = 4,
-    GrpcTrailingMetadata = 5,
-    CallResponseHeaders = 6,
-    CallResponseTrailers = 7,
-}
-
-impl MapType {
-    pub fn from_abi(value: u32) -> Option<Self> {
-        Some(match value {
-            0 => Self::RequestHeaders,
-            1 => Self::RequestTrailers,
-            2 => Self::ResponseHeaders,
-            3 => Self::ResponseTrailers,
-            4 => Self::GrpcInitialMetadata,
-            5 => Self::GrpcTrailingMetadata,
-            6 => Self::CallResponseHeaders,
-            7 => Self::CallResponseTrailers,
-            _ => return None,
-        })
+    /// Header maps (spec v0.2.1, `proxy_header_map_type_t`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    MapType {
+        RequestHeaders = 0,
+        RequestTrailers = 1,
+        ResponseHeaders = 2,
+        ResponseTrailers = 3,
+        GrpcInitialMetadata = 4,
+        GrpcTrailingMetadata = 5,
+        CallResponseHeaders = 6,
+        CallResponseTrailers = 7,
     }
-}
 
-/// Buffers (spec v0.2.1, `proxy_buffer_type_t`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum BufferType {
-    RequestBody = 0,
-    ResponseBody = 1,
-    DownstreamData = 2,
-    UpstreamData = 3,
-    CallResponseBody = 4,
-    GrpcMessage = 5,
-    VmConfiguration = 6,
-    PluginConfiguration = 7,
-    ForeignCall = 8,
-}
-
-impl BufferType {
-    pub fn from_abi(value: u32) -> Option<Self> {
-        Some(match value {
-            0 => Self::RequestBody,
-            1 => Self::ResponseBody,
-            2 => Self::DownstreamData,
-            3 => Self::UpstreamData,
-            4 => Self::CallResponseBody,
-            5 => Self::GrpcMessage,
-            6 => Self::VmConfiguration,
-            7 => Self::PluginConfiguration,
-            8 => Self::ForeignCall,
-            _ => return None,
-        })
+    /// Buffers (spec v0.2.1, `proxy_buffer_type_t`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    BufferType {
+        RequestBody = 0,
+        ResponseBody = 1,
+        DownstreamData = 2,
+        UpstreamData = 3,
+        CallResponseBody = 4,
+        GrpcMessage = 5,
+        VmConfiguration = 6,
+        PluginConfiguration = 7,
+        ForeignCall = 8,
     }
-}
 
-/// The parts of a stream that can be continued or closed (spec v0.2.1, `proxy_stream_type_t`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamType {
-    Request,
-    Response,
-    Downstream,
-    Upstream,
-}
-
-impl StreamType {
-    pub fn from_abi(value: u32) -> Option<Self> {
-        Some(match value {
-            0 => Self::Request,
-            1 => Self::Response,
-            2 => Self::Downstream,
-            3 => Self::Upstream,
-            _ => return None,
-        })
+    /// The parts of a stream that can be continued or closed (spec v0.2.1, `proxy_stream_type_t`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    StreamType {
+        Request = 0,
+        Response = 1,
+        Downstream = 2,
+        Upstream = 3,
     }
 }
