@@ -31,4 +31,18 @@ void wasmx_log(ngx_log_t *log, ngx_uint_t level, ngx_err_t err,
 /* src/core/ngx_string.h: the platform's own, or nginx's */
 ngx_uint_t wasmx_hash_strlow(u_char *dst, u_char *src, size_t n);
 
+/* ssl.c: give what they find to `write`; 0 if there is none */
+typedef void (*wasmx_write_pt)(void *to, const u_char *data, size_t len);
+
+#define WASMX_CERTIFICATE_SUBJECT  0
+#define WASMX_CERTIFICATE_DNS      1
+#define WASMX_CERTIFICATE_URI      2
+#define WASMX_CERTIFICATE_SHA256   3
+#define WASMX_CERTIFICATE_PEM      4
+
+ngx_int_t wasmx_ssl_certificate(ngx_connection_t *c, ngx_uint_t peer,
+    ngx_uint_t field, wasmx_write_pt write, void *to);
+ngx_int_t wasmx_ssl_version(ngx_connection_t *c, wasmx_write_pt write,
+    void *to);
+
 #endif /* WASMX_SHIM_H */

@@ -9,7 +9,11 @@ const NO_LIBCLANG: &str = "libclang, which reads nginx's headers, was not found:
 
 pub fn shim(facts: &Facts) -> Result<()> {
     let mut build = cc::Build::new();
-    build.file("shim.c").includes(&facts.includes).warnings(true).flag_if_supported("-Wno-unused-parameter");
+    build
+        .files(["shim.c", "ssl.c"])
+        .includes(&facts.includes)
+        .warnings(true)
+        .flag_if_supported("-Wno-unused-parameter");
     for define in &facts.defines {
         build.flag(define);
     }
@@ -34,7 +38,7 @@ pub fn translate(facts: &Facts) -> Result<()> {
         .clang_args(&facts.defines)
         .allowlist_function("(ngx|wasmx)_.*")
         .allowlist_type("ngx_.*")
-        .allowlist_var("(ngx|NGX|nginx|NGINX|wasmx)_.*")
+        .allowlist_var("(ngx|NGX|nginx|NGINX|wasmx|WASMX)_.*")
         // Layouts of the system's and OpenSSL's types are none of our business; pointers to them are enough.
         .opaque_type("(ssl|SSL|X509|x509|EVP|evp|BIO|bio|crypto).*")
         .rust_edition(bindgen::RustEdition::Edition2024)

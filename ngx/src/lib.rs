@@ -22,6 +22,7 @@ pub mod module;
 pub mod pool;
 pub mod process;
 pub mod shm;
+pub mod ssl;
 pub mod str;
 pub mod sys;
 pub mod timer;

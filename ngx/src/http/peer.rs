@@ -2,6 +2,7 @@
 
 use crate::{
     http::Request,
+    ssl::Tls,
     str::{bytes, from_parts},
     sys,
 };
@@ -73,8 +74,35 @@ impl<'a> Request<'a> {
         self.is_tls().then(|| self.variable(b"ssl_server_name"))?.filter(|name| !name.is_empty())
     }
 
-    /// Whether the client showed a certificate that was verified.
-    pub fn has_verified_client_certificate(self) -> bool {
-        self.is_tls() && self.variable(b"ssl_client_verify") == Some(b"SUCCESS")
+    /// TLS with the client.
+    pub fn client_tls(self) -> Option<Tls<'a>> {
+        // SAFETY: the connection outlives the request.
+        unsafe { Tls::of(self.connection()) }
+    }
+
+    /// TLS with the upstream, while the request has a connection to it.
+    pub fn upstream_tls(self) -> Option<Tls<'a>> {
+        // SAFETY: a connection of the request; nginx forgets it when it closes it or gives it away.
+        unsafe { Tls::of(self.upstream_connection()?) }
+    }
+
+    /// Appends nginx's address and port in the connection to the upstream, while the request has one.
+    pub fn upstream_local_addr(self, out: &mut Vec<u8>) -> bool {
+        let Some(c) = self.upstream_connection() else { return false };
+        let mut text = [0; ADDRESS];
+        let mut lent = sys::ngx_str_t { len: ADDRESS, data: text.as_mut_ptr() };
+        // SAFETY: nginx writes at most the length of the string, and sets it to what it wrote.
+        if unsafe { sys::ngx_connection_local_sockaddr(c, &mut lent, 1) } != 0 {
+            return false;
+        }
+        let len = lent.len;
+        out.extend_from_slice(text.get(..len).unwrap_or_default());
+        true
+    }
+
+    fn upstream_connection(self) -> Option<*mut sys::ngx_connection_t> {
+        // SAFETY: the request is valid, and its upstream, if it has one, in its pool.
+        let connection = unsafe { (*self.as_ptr()).upstream.as_ref()?.peer.connection };
+        (!connection.is_null()).then_some(connection)
     }
 }

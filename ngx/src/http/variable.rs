@@ -1,11 +1,11 @@
 //! Variables (src/http/ngx_http_variables.c).
 
-use std::mem::zeroed;
+use std::{mem::zeroed, slice};
 
 use crate::{
     Conf, Failed, Level,
     http::Request,
-    str::{from_parts, lend},
+    str::{bytes, from_parts, lend},
     sys,
 };
 
@@ -72,6 +72,26 @@ impl<'a> Request<'a> {
     pub fn indexed_variable(self, index: VariableIndex) -> Option<&'a [u8]> {
         // SAFETY: the request is valid, and the index from its configuration; nginx checks its range.
         value_of(unsafe { sys::ngx_http_get_flushed_variable(self.as_ptr(), index.0) })
+    }
+
+    /// Calls `visit` with the name and the value of each variable that the configuration uses and that has a value by
+    /// now. None is computed for it.
+    pub fn for_each_indexed_variable(self, mut visit: impl FnMut(&[u8], &[u8])) {
+        // SAFETY: the request is valid; its main_conf has an entry for the http core module, which lives as long.
+        let (known, values) = unsafe {
+            let core = *(*self.as_ptr()).main_conf.add(sys::ngx_http_core_module.ctx_index);
+            let known = &(*core.cast::<sys::ngx_http_core_main_conf_t>()).variables;
+            let known = slice::from_raw_parts(known.elts.cast::<sys::ngx_http_variable_t>(), known.nelts);
+            (known, (*self.as_ptr()).variables)
+        };
+        for (index, variable) in known.iter().enumerate() {
+            // SAFETY: the request has a place for the value of each variable of the configuration.
+            let value = unsafe { values.add(index) };
+            // SAFETY: as above; the name lives as long as the configuration.
+            if let (1, Some(value)) = (unsafe { (*value).valid() }, value_of(value)) {
+                visit(unsafe { bytes(&raw const variable.name) }, value);
+            }
+        }
     }
 
     /// Sets a variable as `set` does.
