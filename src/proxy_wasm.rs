@@ -4,7 +4,7 @@
 //! the `engines` crate; the rest of WasmX sees [`load`], [`vm::Program`] and [`vm::Vm`].
 //!
 //! From the guest outwards: [`hostcalls`] is what guests call, [`exports`] what guests are called by, [`context`] who
-//! is speaking, [`state`] what a host function can reach, `program` the instance around them all.
+//! is speaking, [`state`] what a host function can reach, [`snapshot`] what is left of a stream that has ended, `program` the instance around them all.
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,13 @@ pub mod abi;
 pub mod chain;
 pub mod context;
 pub mod exports;
+pub mod foreign;
 pub mod host;
 pub mod hostcalls;
 pub mod memory;
 pub mod pairs;
 mod program;
+pub mod snapshot;
 pub mod state;
 pub mod vm;
 

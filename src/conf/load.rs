@@ -13,7 +13,7 @@ use super::problems::{one_line, system};
 use super::values::{self, Digest};
 use super::{Module, WasmConf, cache, trial};
 use crate::engine::Runtime;
-use crate::proxy_wasm::vm::VmConfig;
+use crate::proxy_wasm::vm::{DONE_PATIENCE, VmConfig};
 
 /// Loads all modules, so that every mistake is told. `nginx -s` has no use for them, and only checks names.
 pub fn run(cycle: Cycle<'_>, conf: &mut WasmConf) {
@@ -144,7 +144,12 @@ fn link(log: Log<'_>, conf: &mut WasmConf, module: &mut Module, engine: &str) {
     let Some(compiled) = &module.compiled else {
         return;
     };
-    let config = VmConfig { name: module.name.clone(), config: module.config.clone(), start_limit: conf.start_limit };
+    let config = VmConfig {
+        name: module.name.clone(),
+        config: module.config.clone(),
+        start_limit: conf.start_limit,
+        done_patience: DONE_PATIENCE,
+    };
     match compiled.link(config) {
         Ok(program) => module.program = Some(program),
         Err(imports) => {

@@ -156,6 +156,12 @@ impl StreamPort for Stream {
         properties::write(self.live()?, path, value)
     }
 
+    fn for_each_property(&self, visit: impl FnMut(&[u8], &[u8])) {
+        if let Some((r, exchange)) = self.both() {
+            properties::for_each(r, exchange.format, visit);
+        }
+    }
+
     fn property_format(&self) -> PropertyFormat {
         self.both().map_or_else(PropertyFormat::default, |(_, exchange)| exchange.format)
     }

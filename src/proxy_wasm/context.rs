@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::abi::Status;
+use super::snapshot::Snapshot;
 use super::vm::FilterConfig;
 
 /// The most bytes of properties, names included, that one context may keep.
@@ -38,6 +39,8 @@ struct Context<S> {
     root: RootIndex,
     stage: Stage,
     stream: Option<S>,
+    /// What the stream was, from its end to the context's.
+    snapshot: Option<Box<Snapshot>>,
     properties: Properties,
 }
 
@@ -156,8 +159,8 @@ impl<S: Copy> Contexts<S> {
         let id = self.fresh_id();
         let root = RootIndex(self.roots.len());
         self.roots.push(Root { id, filter });
-        let context = Context { id, root, stage: Stage::Created, stream: None, properties: Properties::default() };
-        self.table.insert(context);
+        let (stage, properties) = (Stage::Created, Properties::default());
+        self.table.insert(Context { id, root, stage, stream: None, snapshot: None, properties });
         id
     }
 
@@ -166,7 +169,7 @@ impl<S: Copy> Contexts<S> {
         let root = self.root_index(root)?;
         let id = self.fresh_id();
         let (stage, properties) = (Stage::Reserved, Properties::default());
-        self.table.insert(Context { id, root, stage, stream: Some(stream), properties });
+        self.table.insert(Context { id, root, stage, stream: Some(stream), snapshot: None, properties });
         Some(id)
     }
 
@@ -208,6 +211,18 @@ impl<S: Copy> Contexts<S> {
         } else if let Some(context) = self.table.get_mut(id) {
             context.stream = None;
         }
+    }
+
+    /// The stream of a context has ended, and the context waits for `proxy_done`.
+    pub fn outlive(&mut self, id: u32, snapshot: Option<Box<Snapshot>>) {
+        if let Some(context) = self.table.get_mut(id) {
+            (context.stage, context.stream, context.snapshot) = (Stage::Pending, None, snapshot);
+        }
+    }
+
+    /// What the stream of a context was that waits for `proxy_done`.
+    pub fn snapshot(&self, id: u32) -> Option<&Snapshot> {
+        self.table.get(id)?.snapshot.as_deref()
     }
 
     pub fn remove(&mut self, id: u32) {

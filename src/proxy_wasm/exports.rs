@@ -84,6 +84,9 @@ exports! {
     /// The context ends.
     delete: "proxy_on_delete" (u32) -> ();
 
+    /// The answer of a foreign function that came later: the function's own number, the size of the answer.
+    foreign_function: "proxy_on_foreign_function" (u32, u32, u32) -> ();
+
     /// The number of headers, and whether nothing follows them.
     request_headers: "proxy_on_request_headers" (u32, u32, u32) -> u32;
     /// The same in ABI 0.1.0: the number of headers.

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use super::abi::{BufferType, LogLevel, MapType, Status, StreamType};
+use super::foreign::ForeignFunction;
 use super::pairs::Pairs;
 
 /// One line of a filter's log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogLine<'a> {
     pub level: LogLevel,
-    /// The module's name; empty during the start of a VM, before any filter is known.
+    /// The module's name.
     pub filter: &'a str,
-    /// The number of the filter's root context; 0 is none.
+    /// The number of the filter's root context; 0 during the start of a VM, before any filter is known.
     pub root: u32,
     pub message: &'a [u8],
 }
@@ -33,6 +34,14 @@ pub trait Host: Send + 'static {
 
     /// What guests read as their environment, `NAME=VALUE`.
     fn environ(&self) -> &[Vec<u8>];
+
+    /// The foreign functions of this server, beside those that need none.
+    fn foreign_functions() -> &'static [&'static dyn ForeignFunction<Self>]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
 }
 
 /// How properties are encoded for the guest.
@@ -88,11 +97,13 @@ pub trait Stream: Copy + Send + 'static {
     /// Appends a property's value to `out`. `path` has its segments parted by `.`.
     fn property(&self, path: &[u8], format: PropertyFormat, out: &mut Vec<u8>) -> Result<(), Status>;
     /// Whether a property of that path is the server's to give and to set, there or not. All others are the filter's
-    /// to keep.
+    /// to keep. Those that are maps are made of [`Stream::for_each_pair`] and not asked for here.
     fn names_property(path: &[u8]) -> bool;
     /// Sets a property that is the server's; `None` unsets.
     fn set_property(&self, path: &[u8], value: Option<&[u8]>) -> Result<(), Status>;
     fn property_format(&self) -> PropertyFormat;
+    /// Calls `visit` with the path and the value, in the stream's format, of every property that the server has for it.
+    fn for_each_property(&self, visit: impl FnMut(&[u8], &[u8]));
 
     /// Stashes the response; it is sent when the running callback has returned.
     fn send_local_response(&self, response: LocalResponse) -> Result<(), Status>;

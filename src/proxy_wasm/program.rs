@@ -11,12 +11,10 @@ use super::context::Stage;
 use super::exports::{self, ALLOCATORS, Funcs, Marker, Slots};
 use super::host::Host;
 use super::hostcalls;
+use super::snapshot::Snapshot;
 use super::state::State;
 use super::vm::{AbiError, Callback, Callbacks, FilterConfig, Program, StartError, Vm, VmConfig, VmError, VmKind};
 use crate::wasi;
-
-/// How long a context may wait for `proxy_done` after its `on_done` has answered false.
-const DONE_PATIENCE: Duration = Duration::from_secs(60);
 
 const WIRING: Wiring = Wiring { memory: "memory", allocators: ALLOCATORS };
 
@@ -238,8 +236,9 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         if completed || state.kind == VmKind::Stream {
             return self.delete(context);
         }
-        state.contexts.set_stage(context, Stage::Pending);
-        state.contexts.detach(context);
+        let (scope, _) = state.contexts.scope(context).ok_or(VmError::NoContext)?;
+        let snapshot = scope.stream.map(|stream| Box::new(Snapshot::of(&stream)));
+        state.contexts.outlive(context, snapshot);
         self.waiting.push_back((context, Clock::now()));
         Ok(())
     }
@@ -270,12 +269,14 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         }
     }
 
-    /// Deletes the contexts that have waited for `proxy_done` too long.
-    fn delete_overdue(&mut self) -> Result<(), VmError> {
+    /// Deletes the contexts that have waited for `proxy_done` too long; how long the next one may still wait.
+    fn delete_overdue(&mut self) -> Result<Option<Duration>, VmError> {
+        let patience = self.program.config.done_patience;
         while let Some((context, since)) = self.waiting.front().copied() {
             let pending = self.instance.data().contexts.stage(context) == Some(Stage::Pending);
-            if pending && since.elapsed() < DONE_PATIENCE {
-                break;
+            let left = patience.saturating_sub(since.elapsed());
+            if pending && !left.is_zero() {
+                return Ok(Some(left));
             }
             self.waiting.pop_front();
             if pending {
@@ -284,7 +285,7 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
                 self.instance.data().leave();
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -335,21 +336,21 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
         })
     }
 
-    fn close(&mut self, context: u32, limit: Option<Duration>) -> Result<(), VmError> {
+    fn close(&mut self, context: u32, limit: Option<Duration>) -> Result<Option<Duration>, VmError> {
         let logs = self.program.slots.log.is_some();
         let state = self.instance.data();
         match state.contexts.stage(context) {
             None => return Err(VmError::NoContext),
             Some(Stage::Reserved) if !logs => {
                 state.contexts.remove(context);
-                return Ok(());
+                return Ok(None);
             }
-            Some(Stage::Pending | Stage::Finished) => return Ok(()),
+            Some(Stage::Pending | Stage::Finished) => return Ok(None),
             Some(Stage::Reserved | Stage::Created) => {}
         }
         let result = self.run(limit, |vm| {
             vm.end(context)?;
-            if vm.waiting.is_empty() { Ok(()) } else { vm.delete_overdue() }
+            Ok((!vm.waiting.is_empty()).then_some(vm.program.config.done_patience))
         });
         if result.is_err() {
             self.instance.data().contexts.remove(context);
@@ -368,7 +369,27 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
             }
             vm.enter(root)?;
             call!(vm.tick(root))?;
-            vm.delete_overdue()
+            Ok(())
+        })
+    }
+
+    fn expire(&mut self, limit: Option<Duration>) -> Result<Option<Duration>, VmError> {
+        self.run(limit, Self::delete_overdue)
+    }
+
+    fn foreign_function(
+        &mut self,
+        context: u32,
+        function: u32,
+        answer: Arc<[u8]>,
+        limit: Option<Duration>,
+    ) -> Result<(), VmError> {
+        self.run(limit, |vm| {
+            vm.enter(context)?;
+            let size = size(&answer);
+            vm.instance.data().foreign = Some(answer);
+            call!(vm.foreign_function(context, function, size))?;
+            Ok(())
         })
     }
 

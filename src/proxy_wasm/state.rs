@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::abi::{LogLevel, Status, Version};
 use super::context::{Contexts, Scope, Stage};
 use super::host::{Host, LogLine};
+use super::snapshot::View;
 use super::vm::{FilterConfig, VmConfig, VmKind};
 use crate::wasi::Stdio;
 
@@ -26,6 +27,8 @@ pub struct State<H: Host> {
     effective: Option<Scope<H::Stream>>,
     /// Whether a root is being created or configured: what `proxy_get_configuration` answers depends on it.
     pub configuring: bool,
+    /// What a foreign function has answered, while `proxy_on_foreign_function` runs.
+    pub foreign: Option<Arc<[u8]>>,
     /// Contexts for which `proxy_done` was called, to be deleted when the running callback has returned.
     finished: Vec<u32>,
     scratch: Vec<u8>,
@@ -44,6 +47,7 @@ impl<H: Host> State<H> {
             current: 0,
             effective: None,
             configuring: false,
+            foreign: None,
             finished: Vec::new(),
             scratch: Vec::new(),
             path: Vec::new(),
@@ -74,6 +78,7 @@ impl<H: Host> State<H> {
         self.current = 0;
         self.effective = None;
         self.configuring = false;
+        self.foreign = None;
     }
 
     /// Forgets the streams that came and went, as if there had been none. False while there is one, or when a root has
@@ -91,6 +96,15 @@ impl<H: Host> State<H> {
     /// The stream that host functions act on.
     pub fn stream(&self) -> Option<H::Stream> {
         self.effective.as_ref()?.stream
+    }
+
+    /// What host functions read of the stream: of itself, or of what it was.
+    pub fn view(&self) -> Option<View<'_, H::Stream>> {
+        let scope = self.effective.as_ref()?;
+        match scope.stream {
+            Some(stream) => Some(View::Live(stream)),
+            None => self.contexts.snapshot(scope.context).map(View::Ended),
+        }
     }
 
     /// The filter that host functions act for.
@@ -133,8 +147,8 @@ impl<H: Host> State<H> {
     /// Writes a line to the log of the effective context.
     pub fn log(&mut self, level: LogLevel, message: &[u8]) {
         let scope = self.effective.as_ref();
-        let filter = scope.and_then(|scope| self.contexts.filter(scope)).map_or("", |filter| filter.name.as_str());
-        let line = LogLine { level, filter, root: scope.map_or(0, |scope| scope.root), message };
+        let root = scope.map_or(0, |scope| scope.root);
+        let line = LogLine { level, filter: &self.config.name, root, message };
         self.host.log(scope.and_then(|scope| scope.stream.as_ref()), line);
     }
 

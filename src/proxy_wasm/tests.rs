@@ -1,6 +1,8 @@
 //! The host against guests written as text, on every engine that is compiled in, over a server of plain memory.
 
 mod buffers;
+mod ended;
+mod foreign;
 mod guest;
 mod lifecycle;
 mod maps;
@@ -18,7 +20,7 @@ use engines::{ImportError, Ticker, WasmEngine};
 
 use self::server::{Server, TestHost, TestStream, stream};
 use super::abi::Action;
-use super::vm::{Callback, FilterConfig, Program, Vm, VmConfig, VmError, VmKind};
+use super::vm::{Callback, DONE_PATIENCE, FilterConfig, Program, Vm, VmConfig, VmError, VmKind};
 
 /// The longest that anything here may run.
 const LIMIT: Option<Duration> = Some(Duration::from_secs(2));
@@ -43,7 +45,11 @@ impl Engine {
     }
 
     fn program(&self, wasm: &[u8]) -> Arc<dyn Program<TestHost>> {
-        let config = VmConfig { name: "f".into(), config: b"vm config".to_vec(), start_limit: LIMIT };
+        self.program_that_waits(wasm, DONE_PATIENCE)
+    }
+
+    fn program_that_waits(&self, wasm: &[u8], done_patience: Duration) -> Arc<dyn Program<TestHost>> {
+        let config = VmConfig { name: "f".into(), config: b"vm config".to_vec(), start_limit: LIMIT, done_patience };
         (self.load)(wasm, config).expect("the guest links")
     }
 

@@ -31,6 +31,9 @@ pub struct FilterConfig {
     pub config: Vec<u8>,
 }
 
+/// How long a context may wait for `proxy_done` after its `on_done` has answered false.
+pub const DONE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Settings that hold for all instances of a module.
 #[derive(Clone, Debug)]
 pub struct VmConfig {
@@ -40,6 +43,8 @@ pub struct VmConfig {
     pub config: Vec<u8>,
     /// For start, `proxy_on_vm_start` and `proxy_on_configure`; `None` is no limit.
     pub start_limit: Option<Duration>,
+    /// How long a context may wait for `proxy_done`: [`DONE_PATIENCE`].
+    pub done_patience: Duration,
 }
 
 /// Which start a VM gets.
@@ -142,7 +147,23 @@ pub trait Vm<H: Host> {
 
     /// The end of a stream: `on_done`, `on_log`, `on_delete`, each once, if the context was ever created. The handle
     /// is forgotten: nothing of this stream is touched after it.
-    fn close(&mut self, context: u32, limit: Option<Duration>) -> Result<(), VmError>;
+    ///
+    /// When `on_done` answers false the rest is put off until `proxy_done`, and what the stream was is kept for so long.
+    /// `Some`: [`Vm::expire`] is to be called after that time, unless it is to be called anyway.
+    fn close(&mut self, context: u32, limit: Option<Duration>) -> Result<Option<Duration>, VmError>;
+
+    /// Deletes the contexts that have waited for `proxy_done` too long. `Some`: more wait, call again after that time.
+    fn expire(&mut self, limit: Option<Duration>) -> Result<Option<Duration>, VmError>;
+
+    /// Gives a context the answer of a foreign function that it called before: `proxy_on_foreign_function`, with the
+    /// function's own number. Never while a callback runs.
+    fn foreign_function(
+        &mut self,
+        context: u32,
+        function: u32,
+        answer: Arc<[u8]>,
+        limit: Option<Duration>,
+    ) -> Result<(), VmError>;
 
     /// Forgets a stream's handle without a word to the guest (its request is gone, or its instance died).
     fn detach(&mut self, context: u32);

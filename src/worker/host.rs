@@ -78,8 +78,11 @@ impl Host for WorkerHost {
         if !line.filter.is_empty() {
             text.extend_from_slice(b"[\"");
             text.extend_from_slice(line.filter.as_bytes());
-            text.extend_from_slice(b"\" #");
-            text.extend_from_slice(line.root.to_string().as_bytes());
+            text.push(b'"');
+            if line.root != 0 {
+                text.extend_from_slice(b" #");
+                text.extend_from_slice(line.root.to_string().as_bytes());
+            }
             text.push(b']');
         }
         text.push(b' ');

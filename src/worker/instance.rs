@@ -1,12 +1,12 @@
 //! A running VM, shared by the requests that hold contexts in it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engines::Trap;
-use ngx::{Log, error};
+use ngx::{Log, Timer, error};
 
 use super::WorkerHost;
 use crate::conf::Filter;
@@ -27,6 +27,8 @@ pub struct Instance {
     dead: Cell<bool>,
     /// It can be put back to what it was before its first stream.
     reusable: bool,
+    /// Ends the contexts that wait for `proxy_done` too long.
+    expiry: OnceCell<Timer>,
 }
 
 impl Instance {
@@ -42,7 +44,7 @@ impl Instance {
             roots.push((filter.id, vm.add_root(filter.config.clone())?));
         }
         let (vm, program) = (RefCell::new(vm), program.clone());
-        Ok(Self { vm, program, roots, dead: Cell::new(false), reusable: false })
+        Ok(Self { vm, program, roots, dead: Cell::new(false), reusable: false, expiry: OnceCell::new() })
     }
 
     /// Lets it serve one request after the other, if its engine can put it back in between.
@@ -91,7 +93,32 @@ impl Instance {
 
     /// Ends a stream context: done, log, delete.
     pub fn close(self: &Rc<Self>, context: u32, limit: Option<Duration>, log: Log<'_>) -> Result<(), Failure> {
-        self.enter(log, |vm| vm.close(context, limit))
+        if let Some(wait) = self.enter(log, |vm| vm.close(context, limit))? {
+            self.expire_after(wait);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn expire_after(self: &Rc<Self>, wait: Duration) {
+        let timer = self.expiry.get_or_init(|| {
+            let instance = Rc::downgrade(self);
+            Timer::new(move || {
+                if let Some(instance) = instance.upgrade() {
+                    instance.expire();
+                }
+            })
+        });
+        if !timer.is_running() {
+            timer.start(wait);
+        }
+    }
+
+    fn expire(self: &Rc<Self>) {
+        let limit = super::with(|worker| worker.time_limit).flatten();
+        if let Ok(Some(wait)) = self.enter(Log::cycle(), |vm| vm.expire(limit)) {
+            self.expire_after(wait);
+        }
     }
 
     /// Forgets a stream without a word to the guest.

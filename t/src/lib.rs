@@ -30,6 +30,7 @@ mod http1;
 mod log;
 mod nginx;
 mod paths;
+mod tls;
 mod upstream;
 mod wait;
 
@@ -39,5 +40,6 @@ pub use guests::{filter, guest};
 pub use log::Log;
 pub use nginx::{ConfTest, Lines, Nginx, Running};
 pub use paths::{Flavour, workspace};
+pub use tls::{Authority, Certificate};
 pub use upstream::{Reply, Seen, Tap, Upstream};
 pub use wait::{eventually, patience};

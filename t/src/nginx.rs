@@ -5,7 +5,7 @@ mod config;
 mod process;
 mod running;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -155,6 +155,11 @@ impl Nginx {
         self.listeners.push(listener);
         self.config.listeners.push((address, parameters.to_owned()));
         self
+    }
+
+    /// Where a listener will listen, for directives that name it.
+    pub fn address_of(&self, listener: usize) -> SocketAddr {
+        self.config.listeners[listener].0
     }
 
     /// The number of workers; 1 unless it is said.

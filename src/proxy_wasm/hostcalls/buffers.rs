@@ -14,6 +14,7 @@ enum Source<S> {
     Body(S, BufferType),
     Vm(Arc<VmConfig>),
     Plugin(Arc<FilterConfig>),
+    Foreign(Arc<[u8]>),
 }
 
 impl<S: Stream> Source<S> {
@@ -25,11 +26,11 @@ impl<S: Stream> Source<S> {
             }
             BufferType::VmConfiguration => Ok(Self::Vm(Arc::clone(&state.config))),
             BufferType::PluginConfiguration => Ok(Self::Plugin(Arc::clone(state.filter().ok_or(Status::NotFound)?))),
+            BufferType::ForeignCall => Ok(Self::Foreign(state.foreign.clone().ok_or(Status::NotFound)?)),
             BufferType::DownstreamData
             | BufferType::UpstreamData
             | BufferType::CallResponseBody
-            | BufferType::GrpcMessage
-            | BufferType::ForeignCall => Err(Status::NotFound),
+            | BufferType::GrpcMessage => Err(Status::NotFound),
         }
     }
 
@@ -38,6 +39,7 @@ impl<S: Stream> Source<S> {
             Self::Body(stream, kind) => stream.buffer_len(*kind),
             Self::Vm(config) => Ok(config.config.len()),
             Self::Plugin(filter) => Ok(filter.config.len()),
+            Self::Foreign(data) => Ok(data.len()),
         }
     }
 
@@ -49,6 +51,7 @@ impl<S: Stream> Source<S> {
             Self::Body(stream, kind) => return stream.read_buffer(*kind, start, out),
             Self::Vm(config) => config.config.get(start..end),
             Self::Plugin(filter) => filter.config.get(start..end),
+            Self::Foreign(data) => data.get(start..end),
         };
         out.copy_from_slice(bytes.ok_or(Status::InternalFailure)?);
         Ok(())

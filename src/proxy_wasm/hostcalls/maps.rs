@@ -1,20 +1,27 @@
 //! Header maps (spec v0.2.1, "HTTP fields").
 //!
 //! A map that the effective context does not have at all, and any map of a stream that is gone, is a bad argument;
-//! read as a whole it is empty, since SDKs take no other answer there.
+//! read as a whole it is empty, since SDKs take no other answer there. What a filter that is not done reads after the
+//! stream's end is what it was; writing that is a bad argument.
 
 use super::{Out, hostcalls};
 use crate::proxy_wasm::abi::{MapType, Status, Version};
 use crate::proxy_wasm::host::{Host, Stream};
 use crate::proxy_wasm::memory;
 use crate::proxy_wasm::pairs::{Pairs, Size, Writer};
+use crate::proxy_wasm::snapshot::View;
 use crate::proxy_wasm::state::State;
 
 fn map_type(map: u32) -> Result<MapType, Status> {
     MapType::from_abi(map).ok_or(Status::BadArgument)
 }
 
-/// The stream whose maps are meant.
+/// The stream whose maps are read.
+fn view<H: Host>(state: &State<H>) -> Result<View<'_, H::Stream>, Status> {
+    state.view().ok_or(Status::BadArgument)
+}
+
+/// The stream whose maps are changed.
 fn stream<H: Host>(state: &State<H>) -> Result<H::Stream, Status> {
     state.stream().ok_or(Status::BadArgument)
 }
@@ -26,7 +33,7 @@ fn known(result: Result<(), Status>) -> Result<(), Status> {
 
 fn size_of<H: Host>(state: &State<H>, map: MapType) -> Result<Size, Status> {
     let mut size = Size::default();
-    known(stream(state)?.for_each_pair(map, |name, value| size.add(name, value)))?;
+    known(view(state)?.for_each_pair(map, |name, value| size.add(name, value)))?;
     Ok(size)
 }
 
@@ -49,11 +56,10 @@ hostcalls! {
             Err(Status::BadArgument) => Size::default(),
             size => size?,
         };
-        let stream = state.stream();
-        out.give(caller, size.bytes(), |room, _| {
+        out.give(caller, size.bytes(), |room, state| {
             let mut writer = Writer::new(room, size).ok_or(Status::InternalFailure)?;
-            if let Some(stream) = stream {
-                stream.for_each_pair(map, |name, value| writer.push(name, value))?;
+            if let Some(view) = state.view() {
+                view.for_each_pair(map, |name, value| writer.push(name, value))?;
             }
             if writer.finish() { Ok(()) } else { Err(Status::InternalFailure.into()) }
         })
@@ -75,9 +81,8 @@ hostcalls! {
         let map = map_type(map)?;
         let out = Out::new(memory, return_data, return_size)?;
         let name = memory::bytes(memory, key_data, key_size)?;
-        let stream = stream(state)?;
         let mut value = state.take_scratch();
-        match stream.pair(map, name, |found| value.extend_from_slice(found)) {
+        match view(state).and_then(|view| view.pair(map, name, |found| value.extend_from_slice(found))) {
             Ok(()) => {}
             Err(Status::NotFound) if state.version == Version::V0_1_0 => {}
             Err(status) => {

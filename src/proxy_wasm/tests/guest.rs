@@ -28,6 +28,7 @@ const PRELUDE: &str = r#"
   (import "env" "proxy_continue_request" (func $continue_request (result i32)))
   (import "env" "proxy_continue_response" (func $continue_response (result i32)))
   (import "env" "proxy_clear_route_cache" (func $clear_route_cache (result i32)))
+  (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_send_local_response"
     (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)

@@ -164,7 +164,7 @@ const WAIT: &str = r#"
       (call $say 'done') (call $number (local.get 0)) (i32.const 0))
     (func (export "proxy_on_tick") (param i32)
       (call $number (call $effective (i32.const 2))) (call $number (call $done)) (call $number (call $done))
-      (call $result (call $pairs (i32.const 0) (i32.const 0) (i32.const 4)))
+      (call $result (call $value (i32.const 0) 'two' (i32.const 0) (i32.const 4)))
       (call $say 'ticked'))
 "#;
 
@@ -179,9 +179,9 @@ fn a_context_can_wait_for_done(engine: &Engine) {
     vm.close(context, LIMIT).unwrap();
     assert_eq!(server.take().join(" "), "", "once is enough");
     vm.tick(1, LIMIT).unwrap();
-    assert_eq!(server.take().join(" "), "0 0 1  ticked log 2 delete 2", "deleted after the callback");
+    assert_eq!(server.take().join(" "), "0 0 1 2a ticked log 2 delete 2", "deleted after the callback");
     vm.tick(1, LIMIT).unwrap();
-    assert_eq!(server.take().join(" "), "2 1 1  ticked", "the context is gone");
+    assert_eq!(server.take().join(" "), "2 1 1 2 ticked", "the context is gone");
 }
 
 fn done_with_none_pending(engine: &Engine) {

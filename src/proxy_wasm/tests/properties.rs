@@ -14,6 +14,8 @@ on_every_engine! {
     setting_and_unsetting
     what_nobody_knows_is_kept
     too_much_is_not_kept
+    headers_are_maps
+    trailers_are_a_map
 }
 
 fn paths_are_joined_by_dots(engine: &Engine) {
@@ -125,4 +127,29 @@ fn too_much_is_not_kept(engine: &Engine) {
     );
     let line = "cannot keep a property: this context keeps too much already";
     assert_eq!(engine.run(&guest, stream()), [line, "10", "10", "0", "little"]);
+}
+
+/// What a property gives; a status when it gives none.
+fn property(engine: &Engine, stream: super::TestStream, path: &str) -> Vec<String> {
+    let call = format!("(call $result (call $property '{path}' (i32.const 0) (i32.const 4)))");
+    engine.run(&on_request_headers(&call), stream)
+}
+
+fn headers_are_maps(engine: &Engine) {
+    assert_eq!(property(engine, stream(), r"request\0headers\0two"), ["2a,2b"]);
+    assert_eq!(property(engine, stream(), "request.headers.TWO"), ["2a,2b"]);
+    assert_eq!(property(engine, stream(), "request.headers.none"), ["1"]);
+    assert_eq!(property(engine, stream(), "request.headers_bytes"), ["25"]);
+    assert_eq!(property(engine, stream(), "response.headers"), [""], "an empty map");
+    let whole = property(engine, stream(), "request.headers").concat();
+    assert!(whole.starts_with('\u{4}') && whole.ends_with("two\02a\0two\02b\0"), "{whole:?}");
+}
+
+fn trailers_are_a_map(engine: &Engine) {
+    assert_eq!(property(engine, stream(), "response.trailers"), ["1"]);
+    assert_eq!(property(engine, stream(), "response.trailers.grpc-status"), ["1"]);
+    let stream = stream();
+    stream.content().trailers = Some(vec![("grpc-status".into(), "0".into())]);
+    assert_eq!(property(engine, stream, "response.trailers.grpc-status"), ["0"]);
+    assert!(property(engine, stream, "response.trailers").concat().ends_with("grpc-status\00\0"));
 }

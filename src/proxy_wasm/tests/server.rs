@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::proxy_wasm::abi::{BufferType, LogLevel, MapType, Status, StreamType};
+use crate::proxy_wasm::foreign::{Call, ForeignFunction};
 use crate::proxy_wasm::host::{Host, LocalResponse, LogLine, PropertyFormat, Stream};
 use crate::proxy_wasm::pairs::Pairs;
 
@@ -16,6 +17,8 @@ pub struct Server(Arc<Mutex<Seen>>);
 pub struct Seen {
     pub lines: Vec<Line>,
     pub ticks: Vec<(u32, Option<Duration>)>,
+    /// Calls of `later`: the context, whether it had a stream, and the arguments.
+    pub calls: Vec<(u32, bool, Vec<u8>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +74,24 @@ impl Host for TestHost {
     fn environ(&self) -> &[Vec<u8>] {
         &self.environ
     }
+
+    fn foreign_functions() -> &'static [&'static dyn ForeignFunction<Self>] {
+        &[&Later]
+    }
+}
+
+/// A foreign function whose answer comes when the test gives it.
+struct Later;
+
+impl ForeignFunction<TestHost> for Later {
+    fn name(&self) -> &str {
+        "later"
+    }
+
+    fn call(&self, host: &mut TestHost, call: Call<'_, TestStream>) -> Result<(), Status> {
+        host.server.seen().calls.push((call.context, call.stream.is_some(), call.arguments.to_vec()));
+        Ok(())
+    }
 }
 
 type Map = Vec<(String, String)>;
@@ -84,6 +105,7 @@ pub struct Content {
     pub gone: bool,
     pub request: Map,
     pub response: Map,
+    pub trailers: Option<Map>,
     pub body: Option<Vec<u8>>,
     pub properties: BTreeMap<String, String>,
     pub format: PropertyFormat,
@@ -119,6 +141,7 @@ impl TestStream {
         match map {
             MapType::RequestHeaders => Ok(work(&mut content.request)),
             MapType::ResponseHeaders => Ok(work(&mut content.response)),
+            MapType::ResponseTrailers => content.trailers.as_mut().map(work).ok_or(Status::BadArgument),
             _ => Err(Status::BadArgument),
         }
     }
@@ -195,6 +218,11 @@ impl Stream for TestStream {
             None => content.properties.remove(&text(path)),
         };
         Ok(())
+    }
+
+    fn for_each_property(&self, mut visit: impl FnMut(&[u8], &[u8])) {
+        let content = self.content();
+        content.properties.iter().for_each(|(path, value)| visit(path.as_bytes(), value.as_bytes()));
     }
 
     fn property_format(&self) -> PropertyFormat {

@@ -107,7 +107,12 @@ fn a_root_that_fails(engine: &Engine) {
 
 fn a_start_that_loops(engine: &Engine) {
     let wasm = guest(r#"(func (export "_start") (loop $for (br $for)))"#);
-    let config = VmConfig { name: "f".into(), config: vec![], start_limit: Some(std::time::Duration::from_millis(50)) };
+    let config = VmConfig {
+        name: "f".into(),
+        config: vec![],
+        start_limit: Some(std::time::Duration::from_millis(50)),
+        done_patience: crate::proxy_wasm::vm::DONE_PATIENCE,
+    };
     let program = (engine.load)(&wasm, config).unwrap();
     let error = program.start(Server::default().host(), VmKind::Root).err().expect("it is stopped");
     assert_eq!(error.trap().map(engines::Trap::kind), Some(TrapKind::Deadline));
@@ -141,7 +146,12 @@ fn what_a_filter_must_export(engine: &Engine) {
 
 fn imports_that_the_host_lacks(engine: &Engine) {
     let wat = r#"(module (import "env" "nothing" (func)) (import "env" "proxy_log" (func (param i32))))"#;
-    let config = VmConfig { name: "f".into(), config: vec![], start_limit: None };
+    let config = VmConfig {
+        name: "f".into(),
+        config: vec![],
+        start_limit: None,
+        done_patience: crate::proxy_wasm::vm::DONE_PATIENCE,
+    };
     let errors = (engine.load)(&wat::parse_str(wat).unwrap(), config).err().expect("it does not link");
     let mut lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
     lines.sort();

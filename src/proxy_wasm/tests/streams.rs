@@ -97,7 +97,7 @@ fn lines_carry_filter_and_root(engine: &Engine) {
     assert_eq!(
         told,
         [
-            (LogLevel::Info, "", 0, false, "starting"),
+            (LogLevel::Info, "f", 0, false, "starting"),
             (LogLevel::Critical, "f", 1, true, "bad"),
             (LogLevel::Info, "f", 1, true, "2"),
             (LogLevel::Info, "f", 1, true, "2"),

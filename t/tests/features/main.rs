@@ -18,6 +18,7 @@ fn names_are_found_in_the_last_column_only() {
         "| a `x::y::z` | `a::b::c`, `d::e::f` and `g` |\n| --- | --- |\nno `table::at::all`\n| only `one::of::many` |";
     assert_eq!(named(table), ["a::b::c", "d::e::f", "one::of::many"]);
     assert!(is_there("features::main::names_are_found_in_the_last_column_only"));
+    assert!(is_there("host::foreign::an_answer_comes_later"));
     assert!(!is_there("features::main::no_such_test"));
     assert!(!is_there("features::names_are_found_in_the_last_column_only"));
 }
@@ -30,11 +31,13 @@ fn named(markdown: &str) -> Vec<String> {
     quoted.filter(|word| word.contains("::")).map(str::to_owned).collect()
 }
 
-/// Whether `BINARY::FILE::FUNCTION` is a function in `t/tests/BINARY/FILE.rs`.
+/// Whether `BINARY::FILE::FUNCTION` is a function in `t/tests/BINARY/FILE.rs`; the binary `host` stands for the tests of
+/// the host without nginx.
 fn is_there(name: &str) -> bool {
     let parts: Vec<_> = name.split("::").collect();
     let [binary, file, function] = parts[..] else { return false };
-    let path = Path::new("t/tests").join(binary).join(format!("{file}.rs"));
+    let folder = if binary == "host" { "src/proxy_wasm/tests".into() } else { Path::new("t/tests").join(binary) };
+    let path = folder.join(format!("{file}.rs"));
     let source = std::fs::read_to_string(workspace().join(path)).unwrap_or_default();
     source.contains(&format!("fn {function}("))
 }

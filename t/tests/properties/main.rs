@@ -2,6 +2,9 @@
 
 mod envoy_format;
 mod kept;
+mod maps;
 mod request;
 mod response;
+mod tls;
+mod upstream;
 mod variables;

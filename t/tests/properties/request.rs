@@ -13,6 +13,8 @@ wasmx_t::on_every_engine![
     what_is_not_known_is_not_found,
     the_plugin_is_known_from_the_root,
     the_method_and_path_that_a_filter_set,
+    what_nginx_does_not_have_is_not_found,
+    a_root_has_no_request,
 ];
 
 /// The values of properties of `GET /dir/file?a=b&c`, from a client with a few headers.
@@ -111,4 +113,52 @@ fn the_method_and_path_that_a_filter_set(engine: Engine) {
         .has(r#"property request.path -> 0 "/new?x=1""#)
         .has(r#"property request.method -> 0 "PUT""#)
         .has(r#"property request.query -> 0 "x=1""#);
+}
+
+fn what_nginx_does_not_have_is_not_found(engine: Engine) {
+    let paths = [
+        "response.code_details",
+        "response.flags",
+        "connection.termination_details",
+        "upstream.transport_failure_reason",
+        "upstream.num_endpoints",
+        "upstream.locality",
+        "xds.node",
+        "xds.cluster_name",
+        "node.id",
+        "metadata",
+        "filter_state.a",
+        "upstream_filter_state.a",
+    ];
+    let asked: String = paths.iter().map(|path| format!("property {path}; ")).collect();
+    let ng = Nginx::new(engine).script("/", &format!("log: {asked}"), "return 200;").start();
+    ng.get("/").status(200);
+    ng.log().wait("property upstream_filter_state.a -> 1");
+    for path in paths {
+        ng.log().has(&format!("property {path} -> 1"));
+    }
+}
+
+fn a_root_has_no_request(engine: Engine) {
+    let paths = [
+        "request.path",
+        "request.headers",
+        "request.headers.host",
+        "request.headers_bytes",
+        "response.code",
+        "response.trailers",
+        "connection.id",
+        "connection.subject_peer_certificate",
+        "upstream.address",
+        "source.address",
+        "ngx.request_uri",
+        "ngx.hostname",
+    ];
+    let asked: String = paths.iter().map(|path| format!("property {path}; set_property {path} x; ")).collect();
+    let script = format!("configure: {asked}tick 10; tick: once property request.path; once say ticked");
+    let ng = Nginx::new(engine).script("/", &script, "return 200;").start();
+    ng.log().wait("ticked");
+    for path in paths {
+        ng.log().has(&format!("property {path} -> 1")).has(&format!("set_property {path} x -> 1"));
+    }
 }

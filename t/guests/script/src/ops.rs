@@ -125,7 +125,7 @@ impl Turn {
             "property" => self.property(rest),
             "set_property" => self.set_property(rest),
             "reply" | "reply_with" | "grpc_reply" => self.reply(verb, rest),
-            "foreign" => self.foreign(rest),
+            "foreign" | "foreign_it" | "foreign_blind" => self.foreign(verb, rest),
             "configuration" => {
                 // SAFETY: the addresses are those of two variables.
                 self.take(given(|data, size| unsafe { host::proxy_get_configuration(data, size) }))
@@ -269,16 +269,20 @@ impl Turn {
         }
     }
 
-    /// `foreign NAME ARGUMENTS`.
-    fn foreign(&mut self, rest: &str) -> u32 {
+    /// `foreign NAME ARGUMENTS`; `foreign_it NAME`, with what was got last for arguments; `foreign_blind NAME ARGUMENTS`,
+    /// which wants no result.
+    fn foreign(&mut self, verb: &str, rest: &str) -> u32 {
         let (name, arguments) = word(rest);
-        let arguments = bytes(arguments);
-        let (none, no_size) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: addresses and sizes are those of `name` and `arguments`; the result may be left out.
-        unsafe {
+        let arguments = if verb == "foreign_it" { std::mem::take(&mut self.it) } else { bytes(&self.expand(arguments)) };
+        // SAFETY: addresses and sizes are those of `name` and `arguments`; the places for the result may be left out.
+        let call = |data, size| unsafe {
             let (name, name_size) = (name.as_ptr(), name.len());
-            host::proxy_call_foreign_function(name, name_size, arguments.as_ptr(), arguments.len(), none, no_size)
+            host::proxy_call_foreign_function(name, name_size, arguments.as_ptr(), arguments.len(), data, size)
+        };
+        if verb == "foreign_blind" {
+            return call(ptr::null_mut(), ptr::null_mut());
         }
+        self.take(given(call))
     }
 
     fn each(&mut self, statement: &str) {
@@ -308,7 +312,7 @@ impl Turn {
     fn tell(&self, statement: &str, status: u32) {
         // Log lines of nginx end at 2 KB.
         let statement = statement.get(..200).unwrap_or(statement);
-        const GIVING: [&str; 14] = [
+        const GIVING: [&str; 16] = [
             "get",
             "pairs",
             "headers",
@@ -321,6 +325,8 @@ impl Turn {
             "env",
             "args",
             "open",
+            "foreign",
+            "foreign_it",
             "it",
             "?",
         ];

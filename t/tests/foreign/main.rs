@@ -1,0 +1,3 @@
+//! Foreign functions.
+
+mod functions;
