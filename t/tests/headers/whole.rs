@@ -73,11 +73,17 @@ fn what_was_read_may_be_set(engine: Engine) {
 }
 
 fn a_late_change_is_logged_once(engine: Engine) {
-    let script = "log: add response x-late 1; add response x-late 2; say told";
-    let ng = Nginx::new(engine).script("/", script, "return 200;").start();
+    let changes =
+        ["add response x-late 1", "replace response x-late 1", "replace response :status 500", "set response a=b"];
+    let script = format!("log: {}; remove response server; get response :status; say told", changes.join("; "));
+    let ng = Nginx::new(engine).script("/", &script, "return 200;").start();
     ng.get("/").status(200).no_header("x-late");
     ng.log().wait("told");
-    ng.log().has("add response x-late 2 -> 2").has_times(1, "they were sent already");
+    for change in changes {
+        ng.log().has(&format!("{change} -> 2"));
+    }
+    ng.log().has("remove response server -> 2").has(r#"get response :status -> 0 "200""#);
+    ng.log().has_times(1, "they were sent already");
     ng.get("/").status(200);
     ng.log().wait_for(2, "told");
     ng.log().has_times(2, "they were sent already");

@@ -10,6 +10,9 @@ wasmx_t::on_every_engine![
     a_missing_value_is_not_found_in_0_2,
     the_first_version_has_calls_of_its_own,
     the_first_version_continues_responses,
+    the_first_version_reads_its_configurations,
+    what_is_paused_goes_on_in_every_version,
+    the_answers_of_calls_are_the_same_in_every_version,
     callbacks_of_another_type_are_left_out,
 ];
 
@@ -128,6 +131,99 @@ fn the_first_version_continues_responses(engine: Engine) {
     let ng = Nginx::new(engine).script("/", script, "return 200 fine;").start();
     ng.get("/").status(200).body("fine");
     ng.log().in_order(&["held", "continue_response -> 0"]);
+}
+
+/// A filter of that version; `$stream` is the context that was made last, `$status` logs a number of one digit.
+fn of_version(abi: &str, more: &str) -> String {
+    let create = r#"(func (export "proxy_on_context_create") (param i32 i32)"#;
+    let text = filter(&format!(
+        r#"{more}
+  (global $stream (mut i32) (i32.const 0))
+  (func $status (param i32)
+    (i32.store8 (i32.const 32) (i32.add (i32.const 48) (local.get 0)))
+    (drop (call $log (i32.const 2) (i32.const 32) (i32.const 1))))"#
+    ));
+    assert!(text.contains(create), "what filter() exports");
+    version(&text.replace(create, &format!("{create} (global.set $stream (local.get 0))")), abi)
+}
+
+fn the_first_version_reads_its_configurations(engine: Engine) {
+    let show = "(drop (call $configuration (i32.const 40) (i32.const 44)))
+                (drop (call $log (i32.const 2) (i32.load (i32.const 40)) (i32.load (i32.const 44))))";
+    let text = of_version(
+        "0_1_0",
+        &format!(
+            r#"(import "env" "proxy_get_configuration" (func $configuration (param i32 i32) (result i32)))
+  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) {show} (i32.const 1))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32) {show} (i32.const 1))"#
+        ),
+    );
+    let nginx = Nginx::new(engine).file("a.wat", &text);
+    let path = nginx.prefix().join("a.wat");
+    let ng = nginx
+        .wasm_with("a", path, "'of the module'")
+        .location("/", "proxy_wasm a 'of the filter'; return 200 fine;")
+        .start();
+    ng.get("/").status(200);
+    ng.log().in_order(&["] of the module", "] of the filter"]);
+}
+
+fn what_is_paused_goes_on_in_every_version(engine: Engine) {
+    let table = [
+        ("0_1_0", "i32 i32", "request", "proxy_continue_request", "", ""),
+        ("0_1_0", "i32 i32", "response", "proxy_continue_response", "", ""),
+        ("0_2_0", "i32 i32 i32", "request", "proxy_continue_stream", "i32", "(i32.const 0)"),
+        ("0_2_0", "i32 i32 i32", "response", "proxy_continue_stream", "i32", "(i32.const 1)"),
+        ("0_2_1", "i32 i32 i32", "request", "proxy_continue_stream", "i32", "(i32.const 0)"),
+        ("0_2_1", "i32 i32 i32", "response", "proxy_continue_stream", "i32", "(i32.const 1)"),
+    ];
+    for (abi, parameters, side, call, types, argument) in table {
+        let text = of_version(
+            abi,
+            &format!(
+                r#"(import "env" "{call}" (func $continue (param {types}) (result i32)))
+  (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
+  (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32) (drop (call $tick (i32.const 10))) (i32.const 1))
+  (func (export "proxy_on_{side}_headers") (param {parameters}) (result i32) (i32.const 1))
+  (func (export "proxy_on_tick") (param i32)
+    (drop (call $effective (global.get $stream)))
+    (call $status (call $continue {argument})))"#
+            ),
+        );
+        let ng = start(engine, &text);
+        ng.get("/").status(200).body("fine");
+        ng.log().has("] 0").lacks("held the");
+    }
+}
+
+/// Those that only some versions have are offered to all, and answer all alike.
+fn the_answers_of_calls_are_the_same_in_every_version(engine: Engine) {
+    let calls = [
+        ("proxy_get_log_level", "i32", "(i32.const 48)", 0),
+        ("proxy_get_log_level", "i32", "(i32.const -1)", 6),
+        ("proxy_clear_route_cache", "", "", 0),
+        ("proxy_continue_stream", "i32", "(i32.const 4)", 2),
+        ("proxy_get_configuration", "i32 i32", "(i32.const 48) (i32.const 52)", 0),
+        ("proxy_done", "", "", 1),
+        ("proxy_get_buffer_status", "i32 i32 i32", "(i32.const 9) (i32.const 48) (i32.const 52)", 2),
+    ];
+    let (mut imports, mut asked, mut expected) = (String::new(), String::new(), Vec::new());
+    for (index, (name, types, arguments, status)) in calls.into_iter().enumerate() {
+        imports += &format!("(import \"env\" \"{name}\" (func $f{index} (param {types}) (result i32)))\n");
+        asked += &format!("(call $status (call $f{index} {arguments}))\n");
+        expected.push(format!("] {status}"));
+    }
+    for (abi, parameters) in [("0_1_0", "i32 i32"), ("0_2_0", "i32 i32 i32"), ("0_2_1", "i32 i32 i32")] {
+        let callback = format!(
+            r#"{imports}
+  (func (export "proxy_on_request_headers") (param {parameters}) (result i32) {asked} (i32.const 0))"#
+        );
+        let ng = start(engine, &of_version(abi, &callback));
+        ng.get("/").status(200);
+        let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+        ng.log().in_order(&expected);
+    }
 }
 
 fn callbacks_of_another_type_are_left_out(engine: Engine) {

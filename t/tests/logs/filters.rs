@@ -7,6 +7,7 @@ wasmx_t::on_every_engine![
     a_line_has_the_filter_and_the_number_of_its_root,
     a_line_of_a_request_has_the_request,
     a_line_of_the_root_has_none,
+    a_line_of_the_start_has_the_module,
     a_level_that_nobody_has_is_a_bad_argument,
     the_level_is_that_of_the_log,
     bytes_that_are_no_text_do_no_harm,
@@ -35,6 +36,18 @@ fn a_line_of_a_request_has_the_request(engine: Engine) {
     let line = ng.log().wait("] hello");
     assert!(line.contains(r#", client: 127.0.0.1, server: "#), "{line}");
     assert!(line.contains(r#"request: "GET /a/path HTTP/1.1""#), "{line}");
+}
+
+fn a_line_of_the_start_has_the_module(engine: Engine) {
+    for entry in ["_initialize", "_start"] {
+        let text = wasmx_t::filter(&format!(
+            r#"(data (i32.const 0) "starting")
+  (func (export "{entry}") (drop (call $log (i32.const 2) (i32.const 0) (i32.const 8))))"#
+        ));
+        let ng = Nginx::new(engine).wat("mine", text).location("/", "proxy_wasm mine; return 200;").start();
+        ng.get("/").status(200);
+        ng.log().has(r#"[proxy-wasm]["mine"] starting"#);
+    }
 }
 
 fn a_line_of_the_root_has_none(engine: Engine) {
