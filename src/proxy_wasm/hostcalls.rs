@@ -251,6 +251,26 @@ mod tests {
         proxy_call_foreign_function
         proxy_get_configuration proxy_continue_request proxy_continue_response proxy_clear_route_cache";
 
+    /// The callbacks of spec v0.2.1 and what guests may export beside them.
+    const CALLBACKS: &str = "_initialize main _start malloc proxy_on_memory_allocate proxy_on_context_create
+        proxy_on_done proxy_on_log proxy_on_delete proxy_on_vm_start proxy_on_configure proxy_on_tick
+        proxy_on_new_connection proxy_on_downstream_data proxy_on_downstream_connection_close proxy_on_upstream_data
+        proxy_on_upstream_connection_close proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers
+        proxy_on_response_headers proxy_on_response_body proxy_on_response_trailers proxy_on_http_call_response
+        proxy_on_grpc_receive_initial_metadata proxy_on_grpc_receive proxy_on_grpc_receive_trailing_metadata
+        proxy_on_grpc_close proxy_on_queue_ready proxy_on_foreign_function";
+
+    #[test]
+    fn each_function_and_callback_has_its_row_in_features() {
+        let features = include_str!("../../features.md");
+        let names = table().chain(crate::wasi::table()).map(|row| row.name).chain(CALLBACKS.split_whitespace());
+        let rows = || features.lines().filter(|line| line.starts_with('|'));
+        let first_cell = |row: &'static str| row.split('|').nth(1).unwrap_or_default();
+        let missing: Vec<_> =
+            names.filter(|name| !rows().any(|row| first_cell(row).contains(&format!("`{name}`")))).collect();
+        assert!(missing.is_empty(), "features.md has no row for {missing:?}");
+    }
+
     #[test]
     fn the_table_is_the_specification() {
         let ours: BTreeSet<_> = table().map(|row| row.name).filter(|name| name.starts_with("proxy_")).collect();

@@ -39,7 +39,7 @@ pub use engine::{Engine, on};
 pub use guests::{filter, guest};
 pub use log::Log;
 pub use nginx::{ConfTest, Lines, Nginx, Running};
-pub use paths::{Flavour, workspace};
+pub use paths::{Flavour, module, workspace};
 pub use tls::{Authority, Certificate};
 pub use upstream::{Reply, Seen, Tap, Upstream};
 pub use wait::{eventually, patience};

@@ -59,7 +59,7 @@ pub(crate) fn nginx() -> PathBuf {
 }
 
 /// The module to load into it.
-pub(crate) fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     let folder = target().join("modules").join(Flavour::current().name());
     given("WASMX_MODULE").unwrap_or_else(|| built(folder.join("ngx_wasmx_module.so")))
 }

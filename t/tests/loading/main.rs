@@ -2,4 +2,5 @@
 
 mod memory;
 mod start;
+mod symbols;
 mod versions;

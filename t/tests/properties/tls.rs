@@ -44,7 +44,7 @@ fn start(engine: Engine, certificates: &Certificates, inner: (&str, &str), outer
         .certificate("client", &certificates.client)
         .authority("ca", &certificates.authority)
         .server(("ssl_certificate server.crt; ssl_certificate_key server.key;", "ssl_client_certificate ca.crt;"))
-        .server("ssl_verify_client optional;")
+        .server(("ssl_verify_client optional;", "ssl_protocols TLSv1.3; proxy_ssl_protocols TLSv1.3;"))
         .script("/inner", inner.0, (inner.1, "add_header x-source $remote_addr:$remote_port; return 200 fine;"))
         .script("/outer", outer.0, (outer.1, names, pass))
         .start()

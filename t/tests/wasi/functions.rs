@@ -8,6 +8,7 @@ wasmx_t::on_every_engine![
     randomness,
     nothing_is_preopened,
     files_are_not_there,
+    what_is_not_there_says_so,
     standard_descriptors,
     waiting_for_nothing_returns_at_once,
     a_line_written_in_parts_is_one_line,
@@ -136,6 +137,34 @@ fn files_are_not_there(engine: Engine) {
     assert_ne!(answers(engine, "fd_read", read), 0);
     let write = "(call $w_fd_write (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 64))";
     assert_eq!(answers(engine, "fd_write", write), 8);
+}
+
+/// All that is there only so that filters link: EBADF for descriptors, ENOSYS for what takes none of ours.
+fn what_is_not_there_says_so(engine: Engine) {
+    const THERE: [&str; 5] = ["fd_write", "fd_fdstat_get", "proc_exit", "fd_prestat_get", "fd_prestat_dir_name"];
+    let (mut imports, mut calls, mut expected) = (String::new(), String::new(), Vec::new());
+    for (name, types) in FUNCTIONS {
+        let family = ["fd_", "path_", "sock_", "proc_"].into_iter().find(|family| name.starts_with(family));
+        let Some(family) = family.filter(|_| !THERE.contains(&name)) else { continue };
+        let arguments: String = types.split(' ').map(|ty| format!(" ({ty}.const 3)")).collect();
+        imports += &import("wasi_snapshot_preview1", name);
+        calls += &format!("(call $status (call $w_{name}{arguments}))\n");
+        expected.push(if family == "fd_" { "] 08" } else { "] 52" });
+    }
+    assert_eq!(expected.len(), 32);
+    let text = filter(&format!(
+        r#"{imports}
+  (func $status (param i32)
+    (i32.store8 (i32.const 32) (i32.add (i32.const 48) (i32.div_u (local.get 0) (i32.const 10))))
+    (i32.store8 (i32.const 33) (i32.add (i32.const 48) (i32.rem_u (local.get 0) (i32.const 10))))
+    (drop (call $log (i32.const 2) (i32.const 32) (i32.const 2))))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {calls} (i32.const 0))"#
+    ));
+    let ng = Nginx::new(engine).wat("a", text).location("/", "proxy_wasm a; return 200 fine;").start();
+    ng.get("/").status(200).body("fine");
+    let answers = ng.log().lines_with("[proxy-wasm][\"a\" #1] ");
+    let answers: Vec<_> = answers.iter().filter_map(|line| line.split("#1").nth(1)?.get(..4)).collect();
+    assert_eq!(answers, expected);
 }
 
 fn standard_descriptors(engine: Engine) {
