@@ -6,14 +6,16 @@ use std::time::{Duration, Instant as Clock};
 
 use engines::{ImportError, Instance, Plan, Trap, WasmEngine, Wiring};
 
-use super::abi::Action;
+use super::abi::{Action, LogLevel};
 use super::context::Stage;
 use super::exports::{self, ALLOCATORS, Funcs, Marker, Slots};
 use super::host::Host;
 use super::hostcalls;
 use super::snapshot::Snapshot;
 use super::state::State;
-use super::vm::{AbiError, Callback, Callbacks, FilterConfig, Program, StartError, Vm, VmConfig, VmError, VmKind};
+use super::vm::{
+    AbiError, Callback, Callbacks, FilterConfig, MAX_WAITING, Program, StartError, Vm, VmConfig, VmError, VmKind,
+};
 use crate::wasi;
 
 const WIRING: Wiring = Wiring { memory: "memory", allocators: ALLOCATORS };
@@ -82,6 +84,7 @@ impl<E: WasmEngine, H: Host> Program<H> for Loaded<E, H> {
             limit: None,
             alive: true,
             waiting: VecDeque::new(),
+            overflow_told: false,
         };
         vm.set_limit(limit);
         let started = vm.start();
@@ -101,6 +104,7 @@ struct Running<E: WasmEngine, H: Host> {
     alive: bool,
     /// Contexts whose `on_done` has answered false, and when; those that are done since are skipped.
     waiting: VecDeque<(u32, Clock)>,
+    overflow_told: bool,
 }
 
 /// Calls an entry point if the module has it.
@@ -233,14 +237,29 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         self.enter(context)?;
         let completed = call!(self.done(context))? != Some(0);
         let state = self.instance.data();
-        if completed || state.kind == VmKind::Stream {
+        if completed || state.kind == VmKind::Stream || !self.has_room_to_wait() {
             return self.delete(context);
         }
+        let state = self.instance.data();
         let (scope, _) = state.contexts.scope(context).ok_or(VmError::NoContext)?;
         let snapshot = scope.stream.map(|stream| Box::new(Snapshot::of(&stream)));
         state.contexts.outlive(context, snapshot);
         self.waiting.push_back((context, Clock::now()));
         Ok(())
+    }
+
+    /// Whether one more context may wait for `proxy_done`.
+    fn has_room_to_wait(&mut self) -> bool {
+        if self.waiting.len() < MAX_WAITING {
+            return true;
+        }
+        let state = self.instance.data();
+        self.waiting.retain(|(context, _)| state.contexts.stage(*context) == Some(Stage::Pending));
+        let room = self.waiting.len() < MAX_WAITING;
+        if !room && !std::mem::replace(&mut self.overflow_told, true) {
+            state.log(LogLevel::Error, b"too many contexts wait for proxy_done: others end without it");
+        }
+        room
     }
 
     /// `on_log` and `on_delete` of a context that has been entered.

@@ -34,6 +34,9 @@ pub struct FilterConfig {
 /// How long a context may wait for `proxy_done` after its `on_done` has answered false.
 pub const DONE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many contexts of a VM may wait for `proxy_done` at a time. What each of them keeps is as large as its headers.
+pub const MAX_WAITING: usize = 10_000;
+
 /// Settings that hold for all instances of a module.
 #[derive(Clone, Debug)]
 pub struct VmConfig {

@@ -85,11 +85,13 @@ impl<'a> Request<'a> {
             (known, (*self.as_ptr()).variables)
         };
         for (index, variable) in known.iter().enumerate() {
-            // SAFETY: the request has a place for the value of each variable of the configuration.
-            let value = unsafe { values.add(index) };
-            // SAFETY: as above; the name lives as long as the configuration.
-            if let (1, Some(value)) = (unsafe { (*value).valid() }, value_of(value)) {
-                visit(unsafe { bytes(&raw const variable.name) }, value);
+            // SAFETY: the request has a place for the value of each variable of the configuration, where the names live.
+            let (name, value, valid) = unsafe {
+                let value = values.add(index);
+                (bytes(&raw const variable.name), value, (*value).valid() != 0)
+            };
+            if let Some(value) = value_of(value).filter(|_| valid) {
+                visit(name, value);
             }
         }
     }

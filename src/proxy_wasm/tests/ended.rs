@@ -6,7 +6,7 @@ use super::guest::guest;
 use super::server::{Server, TestHost, TestStream};
 use super::{Engine, HEADERS, LIMIT, filter, on_every_engine, stream};
 use crate::proxy_wasm::host::PropertyFormat;
-use crate::proxy_wasm::vm::{DONE_PATIENCE, Vm, VmKind};
+use crate::proxy_wasm::vm::{DONE_PATIENCE, MAX_WAITING, Vm, VmKind};
 
 on_every_engine! {
     maps_and_properties_are_read
@@ -15,6 +15,7 @@ on_every_engine! {
     a_stream_that_was_gone_before_leaves_nothing
     who_is_done_at_once_sees_the_stream_itself
     nobody_waits_for_ever
+    not_too_many_wait
 }
 
 /// Answers false to `on_done`; a tick makes context 2 the effective one for `body`.
@@ -147,4 +148,23 @@ fn nobody_waits_for_ever(engine: &Engine) {
     vm.tick(1, LIMIT).unwrap();
     assert_eq!(server.take(), ["0", "0", "log", "delete"]);
     assert_eq!(vm.expire(LIMIT).unwrap(), None);
+}
+
+fn not_too_many_wait(engine: &Engine) {
+    let (mut vm, server) = engine.vm(&waiting("(call $number (call $done))"));
+    let stream = stream();
+    let end = |vm: &mut Box<dyn Vm<TestHost>>| {
+        let context = vm.open(1, stream);
+        vm.close(context, LIMIT).unwrap();
+    };
+    (0..MAX_WAITING).for_each(|_| end(&mut vm));
+    assert_eq!(server.take(), [""; 0], "all of them wait");
+    end(&mut vm);
+    end(&mut vm);
+    let line = "too many contexts wait for proxy_done: others end without it";
+    assert_eq!(server.take(), [line, "log", "delete", "log", "delete"], "told once");
+    vm.tick(1, LIMIT).unwrap();
+    assert_eq!(server.take(), ["0", "0", "log", "delete"]);
+    end(&mut vm);
+    assert_eq!(server.take(), [""; 0], "there is room for one again");
 }

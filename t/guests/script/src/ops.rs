@@ -273,7 +273,8 @@ impl Turn {
     /// which wants no result.
     fn foreign(&mut self, verb: &str, rest: &str) -> u32 {
         let (name, arguments) = word(rest);
-        let arguments = if verb == "foreign_it" { std::mem::take(&mut self.it) } else { bytes(&self.expand(arguments)) };
+        let arguments =
+            if verb == "foreign_it" { std::mem::take(&mut self.it) } else { bytes(&self.expand(arguments)) };
         // SAFETY: addresses and sizes are those of `name` and `arguments`; the places for the result may be left out.
         let call = |data, size| unsafe {
             let (name, name_size) = (name.as_ptr(), name.len());
