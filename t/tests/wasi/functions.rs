@@ -163,7 +163,7 @@ fn what_is_not_there_says_so(engine: Engine) {
     let ng = Nginx::new(engine).wat("a", text).location("/", "proxy_wasm a; return 200 fine;").start();
     ng.get("/").status(200).body("fine");
     let answers = ng.log().lines_with("[proxy-wasm][\"a\" #1] ");
-    let answers: Vec<_> = answers.iter().filter_map(|line| line.split("#1").nth(1)?.get(..4)).collect();
+    let answers: Vec<_> = answers.iter().filter_map(|line| line.split("\"a\" #1").nth(1)?.get(..4)).collect();
     assert_eq!(answers, expected);
 }
 
