@@ -13,7 +13,7 @@ use crate::wait::patience;
 pub(crate) struct Exchanges(Arc<Mutex<Vec<String>>>);
 
 impl Exchanges {
-    fn note(&self, text: String) {
+    pub fn note(&self, text: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
@@ -225,6 +225,10 @@ pub struct Response {
 }
 
 impl Response {
+    pub(crate) fn new(request: Vec<u8>, message: Message) -> Self {
+        Self { request, message }
+    }
+
     /// Asserts the status.
     #[track_caller]
     pub fn status(&self, expected: u16) -> &Self {
@@ -256,6 +260,14 @@ impl Response {
     #[track_caller]
     pub fn no_header(&self, name: &str) -> &Self {
         self.headers(name, &[])
+    }
+
+    /// Asserts all trailer fields, in order.
+    #[track_caller]
+    pub fn trailers_are(&self, expected: &[(&str, &str)]) -> &Self {
+        let all: Vec<_> = self.trailers().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(all, expected, "trailers\n{self}");
+        self
     }
 
     /// Asserts the body, and that it came whole.

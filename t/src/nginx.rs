@@ -32,6 +32,8 @@ pub struct Nginx {
     /// A program that runs nginx, with its arguments.
     under: Vec<String>,
     allowed: Vec<String>,
+    /// The listener that speaks HTTP/2.
+    http2: Option<usize>,
 }
 
 impl Nginx {
@@ -67,6 +69,7 @@ impl Nginx {
             env: Vec::new(),
             under: Vec::new(),
             allowed: Vec::new(),
+            http2: None,
         };
         nginx.listener("")
     }
@@ -162,6 +165,17 @@ impl Nginx {
         self.config.listeners[listener].0
     }
 
+    /// Makes it speak HTTP/2 in the clear ([`Running::http2`]); HTTP/1 as well.
+    pub fn http2(mut self) -> Self {
+        // 1.25.1 made it a directive, and told of the parameter at warn from then on.
+        if Flavour::current() == Flavour::Debian {
+            self.http2 = Some(self.listeners.len());
+            return self.listener("http2");
+        }
+        self.http2 = Some(0);
+        self.server("http2 on;")
+    }
+
     /// The number of workers; 1 unless it is said.
     pub fn workers(mut self, count: usize) -> Self {
         self.config.workers = count;
@@ -181,6 +195,17 @@ impl Nginx {
         let lacks = Flavour::current() == Flavour::Debian;
         if lacks {
             crate::engine::skipped(test, "this nginx crashes with listeners it adopted and no master");
+        }
+        lacks
+    }
+
+    /// Whether the nginx under test drops the trailers of HTTP/1 upstreams; says that `test` is skipped then.
+    ///
+    /// `proxy_pass_trailers` came with 1.27.2.
+    pub fn lacks_proxied_trailers(test: &str) -> bool {
+        let lacks = Flavour::current() == Flavour::Debian;
+        if lacks {
+            crate::engine::skipped(test, "this nginx has no proxy_pass_trailers");
         }
         lacks
     }

@@ -20,10 +20,19 @@ pub struct Upstream {
 
 type Answer = Box<dyn Fn(&Seen) -> Reply + Send>;
 
-struct Shared {
+pub(crate) struct Shared {
     seen: Mutex<Vec<Seen>>,
     answer: Mutex<Answer>,
     stop: AtomicBool,
+}
+
+impl Shared {
+    /// Takes note of a request; what is to be answered.
+    pub(crate) fn answer(&self, seen: Seen) -> Reply {
+        let reply = lock(&self.answer)(&seen);
+        lock(&self.seen).push(seen);
+        reply
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -42,6 +51,18 @@ impl Upstream {
     /// # Panics
     /// When there is no port left.
     pub fn new() -> Self {
+        Self::speaking(speak)
+    }
+
+    /// One that speaks HTTP/2 in the clear, for `grpc_pass`.
+    ///
+    /// # Panics
+    /// When there is no port left.
+    pub fn http2() -> Self {
+        Self::speaking(crate::http2::speak)
+    }
+
+    fn speaking(speak: fn(TcpStream, &Arc<Shared>)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind an upstream to 127.0.0.1:0");
         let address = listener.local_addr().expect("the address of a bound listener");
         let answer: Answer = Box::new(|_| Reply::ok(""));
@@ -49,7 +70,7 @@ impl Upstream {
         let shared = Arc::new(shared);
         let thread = Some(std::thread::spawn({
             let shared = shared.clone();
-            move || serve(&listener, &shared)
+            move || serve(&listener, &shared, speak)
         }));
         Self { address, shared, thread }
     }
@@ -90,6 +111,11 @@ impl Upstream {
     /// `proxy_pass` to it.
     pub fn pass(&self) -> String {
         format!("proxy_pass http://{};", self.address)
+    }
+
+    /// `grpc_pass` to it.
+    pub fn grpc_pass(&self) -> String {
+        format!("grpc_pass grpc://{};", self.address)
     }
 
     /// Where it listens.
@@ -136,6 +162,10 @@ impl Drop for Upstream {
 pub struct Seen(Message);
 
 impl Seen {
+    pub(crate) fn new(message: Message) -> Self {
+        Self(message)
+    }
+
     pub fn method(&self) -> &str {
         self.0.start.split(' ').next().unwrap_or_default()
     }
@@ -195,13 +225,16 @@ impl Seen {
 /// What an upstream answers.
 #[derive(Debug)]
 pub struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    form: Form,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) form: Form,
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
-enum Form {
+pub(crate) enum Form {
+    /// No body at all.
+    Bare,
     Whole(Vec<u8>),
     Chunks(Vec<Vec<u8>>),
     Raw(Vec<u8>),
@@ -211,13 +244,19 @@ enum Form {
 impl Reply {
     /// 200 with a body and its length.
     pub fn ok(body: impl AsRef<[u8]>) -> Self {
-        Self { status: 200, headers: Vec::new(), form: Form::Whole(body.as_ref().to_owned()) }
+        let form = Form::Whole(body.as_ref().to_owned());
+        Self { status: 200, headers: Vec::new(), form, trailers: Vec::new() }
     }
 
     /// 200 with a body in chunks.
     pub fn chunks<B: AsRef<[u8]>>(chunks: impl IntoIterator<Item = B>) -> Self {
         let chunks = chunks.into_iter().map(|chunk| chunk.as_ref().to_owned()).collect();
         Self { form: Form::Chunks(chunks), ..Self::ok("") }
+    }
+
+    /// 200 with a header and nothing else; what an HTTP/2 upstream ends its stream with.
+    pub fn bare() -> Self {
+        Self { form: Form::Bare, ..Self::ok("") }
     }
 
     /// Exactly these bytes.
@@ -237,12 +276,20 @@ impl Reply {
         self
     }
 
+    /// A field after the body: of HTTP/2, or after [`Reply::chunks`].
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     fn send(self, stream: &mut TcpStream, stop: &AtomicBool) -> std::io::Result<()> {
         let mut head = format!("HTTP/1.1 {} Answer\r\nConnection: close\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         match self.form {
+            Form::Bare => stream.write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes()),
             Form::Whole(body) => {
                 head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
                 stream.write_all(&[head.as_bytes(), &body].concat())
@@ -253,7 +300,11 @@ impl Reply {
                 for chunk in chunks {
                     stream.write_all(&[format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat())?;
                 }
-                stream.write_all(b"0\r\n\r\n")
+                let mut end = "0\r\n".to_owned();
+                for (name, value) in &self.trailers {
+                    end.push_str(&format!("{name}: {value}\r\n"));
+                }
+                stream.write_all(format!("{end}\r\n").as_bytes())
             }
             Form::Raw(bytes) => stream.write_all(&bytes),
             Form::Pieces(pieces) => {
@@ -282,7 +333,7 @@ impl Tap {
     }
 }
 
-fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
+fn serve(listener: &TcpListener, shared: &Arc<Shared>, speak: fn(TcpStream, &Arc<Shared>)) {
     loop {
         let accepted = listener.accept();
         if shared.stop.load(Ordering::SeqCst) {
@@ -296,15 +347,12 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 /// One request and its answer; nginx opens a connection for each.
-fn speak(mut stream: TcpStream, shared: &Shared) {
+fn speak(mut stream: TcpStream, shared: &Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(patience()));
     let Ok(half) = stream.try_clone() else { return };
     let Some(message) = Reader::new(half).message(Kind::Request) else { return };
-    let seen = Seen(message);
-    let reply = lock(&shared.answer)(&seen);
-    lock(&shared.seen).push(seen);
-    let _ = reply.send(&mut stream, &shared.stop);
+    let _ = shared.answer(Seen(message)).send(&mut stream, &shared.stop);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

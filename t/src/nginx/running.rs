@@ -7,6 +7,7 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use crate::client::{Connection, Exchanges, Request, Response};
+use crate::http2::Http2;
 use crate::log::Log;
 use crate::nginx::{Nginx, process, write};
 use crate::wait::{eventually, patience, within};
@@ -66,6 +67,13 @@ impl Running {
     #[track_caller]
     pub fn connect(&self) -> Connection {
         Connection::open(self.address(), self.exchanges.clone())
+    }
+
+    /// An HTTP/2 connection, to an nginx with [`Nginx::http2`].
+    #[track_caller]
+    pub fn http2(&self) -> Http2 {
+        let listener = self.nginx.http2.unwrap_or_default();
+        Http2::open(self.address_of(listener), self.exchanges.clone())
     }
 
     /// Where it listens.
