@@ -9,6 +9,7 @@ mod phases;
 mod properties;
 mod reply;
 mod stream;
+mod trailers;
 
 pub use self::output::{body_filter, header_filter};
 pub use self::phases::install;

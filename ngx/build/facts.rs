@@ -28,6 +28,8 @@ pub struct Facts {
     version: String,
     number: u32,
     features: Vec<&'static str>,
+    /// Whether an upstream passes trailers on is configured (1.27.2), and not only known of a gRPC one.
+    conf_pass_trailers: bool,
     /// `-I` and `-D` for a C compiler that is to see nginx as its own sources do.
     pub includes: Vec<PathBuf>,
     pub defines: Vec<String>,
@@ -45,12 +47,16 @@ pub fn read(nginx: &Nginx) -> Result<Facts> {
         return Err("this nginx is configured --without-http".into());
     }
 
+    let upstream = fs::read_to_string(nginx.source.join("src/http/ngx_http_upstream.h"))?;
+    let pass_trailers = upstream.lines().find(|line| line.contains("pass_trailers"));
+
     let makefile = fs::read_to_string(nginx.objs.join("Makefile"))?.replace("\\\n", " ");
     let includes = words(&makefile, "ALL_INCS").filter(|word| word != "-I");
     Ok(Facts {
         version: version.trim_matches('"').to_owned(),
         number: number.parse()?,
         features,
+        conf_pass_trailers: pass_trailers.is_some_and(|line| line.contains("ngx_flag_t")),
         includes: includes.map(|dir| nginx.source.join(dir)).collect(),
         defines: words(&makefile, "CFLAGS")
             .filter(|word| word.starts_with("-D") && !word.contains("FORTIFY"))
@@ -71,6 +77,10 @@ impl Facts {
         let linked_headers = self.number >= 1_023_000;
         if linked_headers {
             println!("cargo::rustc-cfg=ngx_linked_headers");
+        }
+        println!("cargo::rustc-check-cfg=cfg(ngx_conf_pass_trailers)");
+        if self.conf_pass_trailers {
+            println!("cargo::rustc-cfg=ngx_conf_pass_trailers");
         }
         println!("cargo::rustc-env=WASMX_NGINX_VERSION={}", self.version);
 

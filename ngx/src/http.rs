@@ -14,6 +14,7 @@ mod peer;
 mod phase;
 mod request;
 mod response;
+mod trailers;
 mod variable;
 
 pub use self::{
@@ -28,6 +29,7 @@ pub use self::{
     output::{Output, Piece},
     phase::{Phase, PhaseHandler},
     request::Request,
+    trailers::ResponseTrailers,
     variable::{VariableError, VariableIndex},
 };
 

@@ -15,6 +15,7 @@ use ngx::{Posted, Timer, error};
 use super::Stream;
 use super::body::ResponseBody;
 use super::early::Early;
+use super::trailers::Trailers;
 use crate::conf::{Chain, FailurePolicy, Filter, Isolation, LocConf, WasmConf};
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::chain::{self, Answer, Cursor, Step};
@@ -96,6 +97,7 @@ pub(super) struct Exchange {
     pub(super) header_held: Cell<bool>,
     pub(super) early: Early,
     pub(super) body: ResponseBody,
+    pub(super) trailers: Trailers,
 
     /// What is held for a filter that paused.
     waiting: Cell<Option<Side>>,
@@ -158,6 +160,7 @@ impl Exchange {
             header_held: Cell::new(false),
             early: Early::default(),
             body: ResponseBody::default(),
+            trailers: Trailers::default(),
             waiting: Cell::new(None),
             asked: Cell::new(None),
             resumed: RefCell::default(),
@@ -270,6 +273,18 @@ impl Exchange {
         resumed.len() != before
     }
 
+    /// Whether the filter asked to let its part of the response go on.
+    pub(super) fn has_resumed(&self, index: usize) -> bool {
+        self.resumed.borrow().contains(&(Side::Response, index))
+    }
+
+    /// Lets go what the filter holds of the response, as if it had asked for that.
+    pub(super) fn let_go(&self, index: usize) {
+        if !self.has_resumed(index) {
+            self.resumed.borrow_mut().push((Side::Response, index));
+        }
+    }
+
     /// A part of the response is held.
     pub(super) fn wait_for_response(&self, r: Request<'_>) {
         self.wait(r, Side::Response);
@@ -292,7 +307,7 @@ impl Exchange {
 
     /// A part of the response has passed: with nothing held any more, the hold is over.
     pub(super) fn response_passes(&self) {
-        let held = self.body.holds_anything() || self.response_header_waits_at().is_some();
+        let held = self.body.holds_anything() || self.trailers.wait() || self.response_header_waits_at().is_some();
         if self.waiting.get() == Some(Side::Response) && !held {
             self.stop_waiting();
         }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ngx::error;
-use ngx::http::{HeaderError, Request, RequestHeaders, ResponseHeaders};
+use ngx::http::{HeaderError, Request, RequestHeaders, ResponseHeaders, ResponseTrailers};
 
 use super::exchange::Exchange;
 use crate::proxy_wasm::abi::{MapType, Status};
@@ -15,6 +15,7 @@ pub(super) enum Map<'a> {
     /// There is no response yet.
     Early(Request<'a>, Rc<Exchange>),
     Response(Request<'a>),
+    ResponseTrailers(Request<'a>),
 }
 
 /// A header that nginx cannot take is the guest's mistake.
@@ -69,12 +70,25 @@ impl<'a> Map<'a> {
             (MapType::RequestHeaders, _) => Ok(Self::Request(r)),
             (MapType::ResponseHeaders, Some(exchange)) if !exchange.early.is_over() => Ok(Self::Early(r, exchange)),
             (MapType::ResponseHeaders, _) => Ok(Self::Response(r)),
+            (MapType::ResponseTrailers, Some(exchange))
+                if exchange.trailers.have_come() || !r.response_trailers().is_empty() =>
+            {
+                Ok(Self::ResponseTrailers(r))
+            }
             _ => Err(Status::BadArgument),
         }
     }
 
-    /// The same, to be changed.
+    /// The same, to be changed. A response without trailers may get some.
     pub(super) fn writable(r: Request<'a>, exchange: Option<Rc<Exchange>>, map: MapType) -> Result<Self, Status> {
+        if map == MapType::ResponseTrailers {
+            let may_change = exchange.is_some_and(|exchange| {
+                let trailers = &exchange.trailers;
+                let begun = trailers.have_come() || r.response_trailers().can_begin();
+                exchange.response_seen.get() && !trailers.are_over() && begun
+            });
+            return if may_change { Ok(Self::ResponseTrailers(r)) } else { Err(Status::BadArgument) };
+        }
         if map == MapType::ResponseHeaders && r.header_sent() {
             if exchange.is_none_or(|exchange| exchange.early.first_late_change()) {
                 error!(r.log(), "[proxy-wasm] cannot change response headers: they were sent already");
@@ -87,7 +101,7 @@ impl<'a> Map<'a> {
     /// The response's status; 0 while it has none.
     fn status(&self) -> u16 {
         match self {
-            Self::Request(_) => 0,
+            Self::Request(_) | Self::ResponseTrailers(_) => 0,
             Self::Early(r, exchange) => exchange.early.edits.borrow().status.unwrap_or_else(|| r.status()),
             Self::Response(r) => r.status(),
         }
@@ -112,6 +126,7 @@ impl<'a> Map<'a> {
                 edits.over(r.response_headers().iter()).for_each(|(name, value)| visit(name, value));
             }
             Self::Response(r) => r.response_headers().iter().for_each(|(name, value)| visit(name, value)),
+            Self::ResponseTrailers(r) => r.response_trailers().iter().for_each(|(name, value)| visit(name, value)),
         }
     }
 
@@ -130,6 +145,7 @@ impl<'a> Map<'a> {
                 pairs.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| visit(value))
             }
             Self::Response(r) => r.response_headers().get(name).map(visit),
+            Self::ResponseTrailers(r) => r.response_trailers().get(name).map(visit),
         }
         .ok_or(Status::NotFound)
     }
@@ -142,6 +158,7 @@ impl<'a> Map<'a> {
                 ResponseHeaders::check(name, value).map(|()| exchange.early.edits.borrow_mut().add(name, value))
             }
             Self::Response(r) => r.response_headers().add(name, value),
+            Self::ResponseTrailers(r) => r.response_trailers().add(name, value),
         }
         .map_err(header_status)
     }
@@ -150,6 +167,7 @@ impl<'a> Map<'a> {
         match self {
             Self::Request(r) if is_pseudo(name) => return set_request_pseudo(*r, name, value),
             Self::Request(r) => r.request_headers().set(name, value),
+            Self::ResponseTrailers(r) => r.response_trailers().set(name, value),
             _ if name == b":status" => return self.set_status(parse_status(value)?),
             _ if is_pseudo(name) => return Err(Status::BadArgument),
             Self::Early(_, exchange) => {
@@ -165,7 +183,8 @@ impl<'a> Map<'a> {
             Self::Early(r, exchange) => {
                 r.check_response_status(status).map(|()| exchange.early.edits.borrow_mut().status = Some(status))
             }
-            Self::Request(r) | Self::Response(r) => r.set_response_status(status),
+            Self::Response(r) => r.set_response_status(status),
+            Self::Request(_) | Self::ResponseTrailers(_) => return Err(Status::BadArgument),
         }
         .map_err(header_status)
     }
@@ -182,6 +201,10 @@ impl<'a> Map<'a> {
                 Ok(())
             }
             Self::Response(r) => r.response_headers().remove(name),
+            Self::ResponseTrailers(r) => {
+                r.response_trailers().remove(name);
+                Ok(())
+            }
         }
         .map_err(header_status)
     }
@@ -203,6 +226,10 @@ impl<'a> Map<'a> {
             }
             Self::Response(r) => {
                 r.response_headers().clear().map_err(header_status)?;
+                self.add_changed(pairs)
+            }
+            Self::ResponseTrailers(r) => {
+                r.response_trailers().clear();
                 self.add_changed(pairs)
             }
         }
@@ -228,6 +255,7 @@ impl<'a> Map<'a> {
             (Self::Request(_), b":path") => Ok(()),
             (Self::Early(r, _) | Self::Response(r), b":status") => r.check_response_status(parse_status(value)?),
             (Self::Request(_), name) => RequestHeaders::check(name, value),
+            (Self::ResponseTrailers(_), name) => ResponseTrailers::check(name, value),
             (_, name) => ResponseHeaders::check(name, value),
         }
         .map_err(header_status)

@@ -11,7 +11,7 @@ use ngx::{Status, error};
 
 use super::body::{Fate, Orders};
 use super::exchange::{Exchange, Flow};
-use super::{phases, reply};
+use super::{phases, reply, trailers};
 use crate::proxy_wasm::chain::Step;
 use crate::proxy_wasm::vm::{Callback, Callbacks};
 
@@ -47,7 +47,7 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
             }
             status
         }
-        Flow::Next if r.is_main() && r.response_headers().known_length().is_some() => {
+        Flow::Next if r.is_main() && r.response_headers().known_length().is_some() && !trailers::may_follow(r) => {
             exchange.body.expect(r.response_headers().known_length());
             exchange.header_held.set(true);
             Status::OK
@@ -88,11 +88,18 @@ fn has_no_body(r: Request<'_>) -> bool {
 /// What nginx calls with each part of a response's body, before every other filter.
 pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     let Some(exchange) = phases::exchange(r) else { return http::next_body_filter(r, chain) };
-    let body = &exchange.body;
-    if body.dropped.get() {
+    if exchange.body.dropped.get() {
         chain.consume();
         return Status::OK;
     }
+    let ended = trailers::take_end(&exchange, r, chain);
+    let status = part(&exchange, r, chain);
+    trailers::after_part(&exchange, r, ended, status)
+}
+
+/// A part of the body, with what goes with it.
+fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
+    let body = &exchange.body;
     let header_waits = exchange.response_waits();
     if header_waits || body.has_input() || chain.iter().any(|buf| buf.is_file()) {
         if !header_waits && !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) && !body.has_input() {
@@ -101,7 +108,7 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
         if body.add_input(r, chain).is_err() {
             return Status::ERROR;
         }
-        return if header_waits { Status::AGAIN } else { pass_input(&exchange, r) };
+        return if header_waits { Status::AGAIN } else { pass_input(exchange, r) };
     }
     if exchange.failed() && r.header_sent() {
         return Status::ERROR;
@@ -112,9 +119,9 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     let bytes = chain.len();
     let orders = body.count(Orders::of(chain), bytes);
     let status = if body.is_shown(orders, bytes) {
-        body.lent.with(chain, || pass(&exchange, r, 0, orders, Some(chain)))
+        body.lent.with(chain, || pass(exchange, r, 0, orders, Some(chain)))
     } else {
-        pass_unseen(&exchange, r, chain, orders)
+        pass_unseen(exchange, r, chain, orders)
     };
     body.forget_part();
     status
@@ -207,7 +214,7 @@ fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
 }
 
 /// What the body filter returns when a filter wants something else than to let the part pass.
-fn refuse(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
+pub(super) fn refuse(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
     if exchange.header_held.replace(false) || exchange.response_header_waits_at().is_some() {
         exchange.forget_response_step();
         return answer_instead(exchange, r, flow);
@@ -222,7 +229,7 @@ fn refuse(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
 ///
 /// # Errors
 /// What the body filter returns when no body is to follow.
-fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders) -> Result<(), Status> {
+pub(super) fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders) -> Result<(), Status> {
     if !exchange.header_held.replace(false) {
         return Ok(());
     }
@@ -242,10 +249,14 @@ fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders) -> Result
 
 /// Goes on with a response that was held, from the event loop.
 pub(super) fn resume(exchange: &Rc<Exchange>, r: Request<'_>) {
-    let status = go_on(exchange, r);
-    if exchange.body.dropped.get()
-        || !(exchange.body.keeps_something() || exchange.response_header_waits_at().is_some())
-    {
+    trailers::resume(exchange);
+    let status = match go_on(exchange, r) {
+        Status::ERROR => Status::ERROR,
+        _ if exchange.body.dropped.get() => Status::OK,
+        _ => trailers::advance(exchange, r),
+    };
+    let held = exchange.body.keeps_something() || exchange.trailers.wait();
+    if exchange.body.dropped.get() || !(held || exchange.response_header_waits_at().is_some()) {
         r.set_filter_buffered(false);
     }
     if status == Status::ERROR {
@@ -256,7 +267,7 @@ pub(super) fn resume(exchange: &Rc<Exchange>, r: Request<'_>) {
     }
 }
 
-fn go_on(exchange: &Exchange, r: Request<'_>) -> Status {
+pub(super) fn go_on(exchange: &Exchange, r: Request<'_>) -> Status {
     if let Some(flow) = exchange.pending() {
         return refuse(exchange, r, flow);
     }

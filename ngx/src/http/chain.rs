@@ -195,6 +195,25 @@ impl<'a> Chain<'a> {
         self.iter().any(|buf| buf.last() || buf.last_in_chain())
     }
 
+    /// Takes the end of the response out of the chain, if it is there: the caller sends one of its own later. (As
+    /// ngx_http_addition_body_filter does it.)
+    pub fn take_end(self) -> bool {
+        let mut found = false;
+        for buf in self.iter().filter(|buf| buf.last() || buf.last_in_chain()) {
+            let b = buf.as_ptr();
+            // SAFETY: the buffer is lent for 'a to us alone. One without bytes must stay special.
+            unsafe {
+                (*b).set_last_buf(0);
+                (*b).set_last_in_chain(0);
+                if buf.is_empty() {
+                    (*b).set_sync(1);
+                }
+            }
+            found = true;
+        }
+        found
+    }
+
     /// Copies bytes from `start` on to `into`; how many there were.
     pub fn read_at(self, mut start: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
