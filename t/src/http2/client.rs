@@ -29,7 +29,10 @@ impl Http2 {
         let stream = TcpStream::connect(to).unwrap_or_else(|error| panic!("connect to nginx at {to}: {error}"));
         let ours = stream.try_clone().expect("a second descriptor of a socket");
         let opened = smol::block_on(in_time(async {
-            h2::client::handshake(socket(ours)?).await.map_err(|error| error.to_string())
+            // Streams that a test does not read yet hold up none but themselves.
+            let mut builder = h2::client::Builder::new();
+            builder.initial_connection_window_size(64 << 20);
+            builder.handshake(socket(ours)?).await.map_err(|error| error.to_string())
         }));
         let (sender, connection) = opened.unwrap_or_else(|why| panic!("HTTP/2 with nginx at {to}: {why}"));
         let connection = smol::spawn(async move {
@@ -181,6 +184,17 @@ impl Http2Stream {
             Ok(())
         });
         read.unwrap_or_else(|why| panic!("{text:?} did not come: {why}"));
+    }
+
+    /// Reads the response's header; whether the stream ends with it, so that nothing follows.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn ends_with_header(&mut self) -> bool {
+        let read = smol::block_on(self.header());
+        read.unwrap_or_else(|why| panic!("no response: {why}"));
+        self.answer.as_ref().is_some_and(RecvStream::is_end_stream)
     }
 
     /// Reads the response to its end.

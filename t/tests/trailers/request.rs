@@ -2,7 +2,7 @@
 
 use wasmx_t::{Engine, Nginx, Upstream};
 
-wasmx_t::on_every_engine![a_request_has_none];
+wasmx_t::on_every_engine![a_request_has_none, over_http2_they_end_the_connection];
 
 fn a_request_has_none(engine: Engine) {
     let up = Upstream::new().ok("fine");
@@ -17,4 +17,17 @@ fn a_request_has_none(engine: Engine) {
     ng.log().lacks("on request_trailers #").has("size=5 end=true");
     ng.log().has("get request_trailers x-sum -> 2").has("add request_trailers x-sum 1 -> 2");
     ng.log().has(r#"pairs request_trailers -> 0 """#).has("headers request_trailers -> 2");
+}
+
+fn over_http2_they_end_the_connection(engine: Engine) {
+    let up = Upstream::new().ok("fine");
+    let ng = Nginx::new(engine).http2().script("/", "trace", up.pass()).start();
+    let connection = ng.http2();
+    let mut stream = connection.request("POST", "/").begin();
+    ng.log().wait("on request_headers #");
+    stream.send("hello").finish_with("x-sum", "1");
+    stream.response().nothing();
+    ng.log().wait("on delete #");
+    ng.log().has_times(1, "on create #").has_times(1, "on delete #").lacks("on request_trailers #");
+    ng.http2().get("/").response().status(200).body("fine");
 }

@@ -1,0 +1,6 @@
+//! HTTP/2: each stream is a request with contexts of its own.
+
+mod abort;
+mod exchange;
+mod local;
+mod streams;
