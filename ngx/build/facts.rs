@@ -28,7 +28,7 @@ pub struct Facts {
     version: String,
     number: u32,
     features: Vec<&'static str>,
-    /// Whether an upstream passes trailers on is configured (1.27.2), and not only known of a gRPC one.
+    /// Whether `pass_trailers` of an upstream's configuration is a setting (1.27.2), and not a bit.
     conf_pass_trailers: bool,
     /// `-I` and `-D` for a C compiler that is to see nginx as its own sources do.
     pub includes: Vec<PathBuf>,

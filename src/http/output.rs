@@ -113,7 +113,8 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     if exchange.failed() && r.header_sent() {
         return Status::ERROR;
     }
-    if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) {
+    // What is sent after a switch of protocols is no body.
+    if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) || r.is_upgraded() {
         return http::next_body_filter(r, chain);
     }
     let bytes = chain.len();

@@ -108,6 +108,18 @@ impl Upstream {
         Tap(pieces)
     }
 
+    /// Answers the next request with exactly what the test sends through the [`Tap`], header and all.
+    #[must_use]
+    pub fn raw_tap(&self) -> Tap {
+        let (pieces, receiver) = channel();
+        let receiver = Mutex::new(Some(receiver));
+        *lock(&self.shared.answer) = Box::new(move |_| match lock(&receiver).take() {
+            Some(pieces) => Reply { form: Form::RawPieces(pieces), ..Reply::ok("") },
+            None => Reply::ok("the tap is closed").status(500),
+        });
+        Tap(pieces)
+    }
+
     /// `proxy_pass` to it.
     pub fn pass(&self) -> String {
         format!("proxy_pass http://{};", self.address)
@@ -239,6 +251,7 @@ pub(crate) enum Form {
     Chunks(Vec<Vec<u8>>),
     Raw(Vec<u8>),
     Pieces(Receiver<Vec<u8>>),
+    RawPieces(Receiver<Vec<u8>>),
 }
 
 impl Reply {
@@ -309,16 +322,21 @@ impl Reply {
             Form::Raw(bytes) => stream.write_all(&bytes),
             Form::Pieces(pieces) => {
                 stream.write_all(format!("{head}\r\n").as_bytes())?;
-                while let Ok(piece) = pieces.recv() {
-                    if stop.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    stream.write_all(&piece)?;
-                }
-                Ok(())
+                send_pieces(&pieces, stream, stop)
             }
+            Form::RawPieces(pieces) => send_pieces(&pieces, stream, stop),
         }
     }
+}
+
+fn send_pieces(pieces: &Receiver<Vec<u8>>, stream: &mut TcpStream, stop: &AtomicBool) -> std::io::Result<()> {
+    while let Ok(piece) = pieces.recv() {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        stream.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 /// The body of a response, given piece by piece. It ends, as the connection does, when this is dropped.

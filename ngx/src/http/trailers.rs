@@ -43,7 +43,7 @@ impl<'a> Request<'a> {
             #[cfg(ngx_conf_pass_trailers)]
             let passes = (*(*u).conf).pass_trailers != 0;
             #[cfg(not(ngx_conf_pass_trailers))]
-            let passes = sys::ngx_http_upstream_s::pass_trailers_raw(u) != 0;
+            let passes = (*(*u).conf).pass_trailers() != 0;
             // HTTP/1 has trailers only where it tells no length.
             passes && !bytes(&raw const (*u).schema).starts_with(b"http")
         }

@@ -59,7 +59,7 @@ async fn send(reply: Reply, mut respond: SendResponse<Bytes>) -> Result<(), h2::
         Form::Whole(bytes) | Form::Raw(bytes) => body.send_data(bytes.into(), false)?,
         Form::Chunks(chunks) => chunks.into_iter().try_for_each(|chunk| body.send_data(chunk.into(), false))?,
         Form::Bare => {}
-        Form::Pieces(mut pieces) => loop {
+        Form::Pieces(mut pieces) | Form::RawPieces(mut pieces) => loop {
             let (piece, receiver) = smol::unblock(move || (pieces.recv(), pieces)).await;
             pieces = receiver;
             let Ok(piece) = piece else { break };
