@@ -305,6 +305,26 @@ impl Exchange {
         Ok(Fate::Passed)
     }
 
+    /// Shows the trailers to a filter, and what it holds of the body as its buffer. It goes on holding that.
+    ///
+    /// # Errors
+    /// What the filter asked for instead.
+    pub(super) fn show_trailers(&self, r: Request<'_>, index: usize, count: u32) -> Result<Action, Flow> {
+        let (body, mut orders) = (&self.body, Orders::default());
+        let held = body.holds(index);
+        if held {
+            body.owned.set(true);
+            body.passing.set(body.take_up(index, &mut orders));
+        }
+        let answer = self.ask(index, r, Side::Response, Callback::ResponseTrailers { count });
+        if held {
+            body.passing.set(false);
+            body.hold(index, orders, usize::MAX);
+            body.forget_part();
+        }
+        answer
+    }
+
     /// Takes up what a filter has let go as the part; the filter that is to see it next.
     pub(super) fn next_released(&self, orders: &mut Orders) -> Option<usize> {
         let filter = self.body.released(|index| self.take_resumed(Side::Response, index))?;

@@ -11,7 +11,7 @@ use super::body::Orders;
 use super::exchange::{Exchange, Side};
 use super::output;
 use crate::proxy_wasm::abi::Action;
-use crate::proxy_wasm::vm::{Callback, Callbacks};
+use crate::proxy_wasm::vm::Callbacks;
 
 /// How far the trailers have come.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ pub(super) fn advance(exchange: &Exchange, r: Request<'_>) -> Status {
         }
         trailers.next.set(index + 1);
         let count = u32::try_from(r.response_trailers().count()).unwrap_or(u32::MAX);
-        match exchange.ask(index, r, Side::Response, Callback::ResponseTrailers { count }) {
+        match exchange.show_trailers(r, index, count) {
             Ok(Action::Continue) => {
                 let status = release(exchange, r, index);
                 if status == Status::ERROR || status.0 > 0 || exchange.body.dropped.get() {

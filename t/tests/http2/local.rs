@@ -4,6 +4,7 @@ use wasmx_t::{Engine, Nginx, Running, Upstream};
 
 wasmx_t::on_every_engine![
     in_every_callback_before_the_header_has_left,
+    while_the_client_still_sends,
     many_streams_get_their_own,
     a_grpc_reply_is_all_header,
     a_grpc_reply_takes_the_place_of_an_upstreams,
@@ -26,6 +27,21 @@ fn in_every_callback_before_the_header_has_left(engine: Engine) {
         ng.log().wait_for(2, "on delete #");
         ng.log().has_times(2, "on done #").has_times(2, "on delete #");
     }
+}
+
+fn while_the_client_still_sends(engine: Engine) {
+    let up = Upstream::new().ok("fine");
+    let ng = with(engine, "trace; request_headers: when x-stop reply 403 no", &up);
+    let connection = ng.http2();
+    for _ in 0..2 {
+        let mut stream = connection.request("POST", "/").header("x-stop", "1").begin();
+        stream.send("half");
+        stream.response().status(403).body("no");
+        drop(stream);
+        connection.get("/").response().status(200).body("fine");
+    }
+    ng.log().wait_for(4, "on delete #");
+    ng.log().has_times(4, "on create #").has_times(4, "on delete #").lacks("on request_body #");
 }
 
 fn many_streams_get_their_own(engine: Engine) {

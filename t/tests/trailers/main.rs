@@ -2,6 +2,7 @@
 
 mod added;
 mod grpc;
+mod large;
 mod pause;
 mod proxied;
 mod request;

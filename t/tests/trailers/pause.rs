@@ -8,6 +8,8 @@ wasmx_t::on_every_engine![
     the_filters_after_it_wait_too,
     a_held_body_goes_before_them,
     a_body_that_waits_for_its_end_goes_with_them,
+    a_held_body_is_changed_with_the_trailers,
+    a_held_body_is_changed_while_the_trailers_are_held,
     a_held_header_goes_before_all,
     nobody_lets_them_go,
     a_client_that_leaves_ends_the_context,
@@ -70,6 +72,24 @@ fn a_body_that_waits_for_its_end_goes_with_them(engine: Engine) {
     let (ng, _up) = with(engine, "response_body: collect; response_trailers: say first trailers", second);
     whole(&call(&ng.http2()));
     ng.log().in_order(&["first trailers", "second 6", "second trailers"]);
+}
+
+fn a_held_body_is_changed_with_the_trailers(engine: Engine) {
+    let script = "response_body: collect; \
+                  response_trailers: body response 0 100; write response 0 0 new%20; write response 100 0 {it}";
+    let (ng, _up) = with(engine, script, "");
+    call(&ng.http2()).status(200).body("new onetwoonetwo").trailers_are(&[("grpc-status", "0")]);
+}
+
+fn a_held_body_is_changed_while_the_trailers_are_held(engine: Engine) {
+    // In an instance of its own, whose contexts the tick does not reach.
+    let second = "proxy_wasm other 'response_body: collect; response_trailers: write response 100 0 2';";
+    let first = "tick: each continue 1; response_body: collect; \
+                 response_trailers: write response 100 0 1; tick 10; pause";
+    let up = upstream();
+    let nginx = Nginx::new(engine).http2().wasm("other", wasmx_t::guest("script"));
+    let ng = nginx.script("/", first, (second, up.grpc_pass())).start();
+    call(&ng.http2()).status(200).body("onetwo12").trailers_are(&[("grpc-status", "0")]);
 }
 
 fn a_held_header_goes_before_all(engine: Engine) {
