@@ -104,7 +104,7 @@ pub(super) struct Exchange {
     /// The filter whose callback runs.
     asked: Cell<Option<(Side, usize)>>,
     /// Filters that asked to go on, by their place in the chain.
-    resumed: RefCell<Vec<(Side, usize)>>,
+    pub(super) resumed: RefCell<Vec<(Side, usize)>>,
     reply: RefCell<Option<LocalResponse>>,
     /// A local response was sent: whatever else comes for this request is dropped.
     replied: Cell<bool>,
@@ -271,18 +271,6 @@ impl Exchange {
         let before = resumed.len();
         resumed.retain(|asked| *asked != (side, index));
         resumed.len() != before
-    }
-
-    /// Whether the filter asked to let its part of the response go on.
-    pub(super) fn has_resumed(&self, index: usize) -> bool {
-        self.resumed.borrow().contains(&(Side::Response, index))
-    }
-
-    /// Lets go what the filter holds of the response, as if it had asked for that.
-    pub(super) fn let_go(&self, index: usize) {
-        if !self.has_resumed(index) {
-            self.resumed.borrow_mut().push((Side::Response, index));
-        }
     }
 
     /// A part of the response is held.

@@ -80,9 +80,13 @@ pub(super) fn resume(exchange: &Exchange) {
     let Some(index) = trailers.paused_at() else { return };
     // What it holds before the trailers goes on by the same word.
     let holds = exchange.body.holds(index) || exchange.response_header_waits_at() == Some(index);
-    if if holds { exchange.has_resumed(index) } else { exchange.take_resumed(Side::Response, index) } {
+    if if holds { has_resumed(exchange, index) } else { exchange.take_resumed(Side::Response, index) } {
         trailers.paused.set(false);
     }
+}
+
+fn has_resumed(exchange: &Exchange, index: usize) -> bool {
+    exchange.resumed.borrow().contains(&(Side::Response, index))
 }
 
 /// Takes them through the chain as far as they go, and the end after them.
@@ -126,7 +130,10 @@ fn release(exchange: &Exchange, r: Request<'_>, index: usize) -> Status {
     if !exchange.body.holds(index) && exchange.response_header_waits_at() != Some(index) {
         return Status::OK;
     }
-    exchange.let_go(index);
+    // As if it had asked for that.
+    if !has_resumed(exchange, index) {
+        exchange.resumed.borrow_mut().push((Side::Response, index));
+    }
     output::go_on(exchange, r)
 }
 

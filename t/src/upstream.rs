@@ -108,7 +108,8 @@ impl Upstream {
         Tap(pieces)
     }
 
-    /// Answers the next request with exactly what the test sends through the [`Tap`], header and all.
+    /// Answers the next request with exactly what the test sends through the [`Tap`], header and all. Over HTTP/2 it is
+    /// a body that breaks off when the [`Tap`] is dropped.
     #[must_use]
     pub fn raw_tap(&self) -> Tap {
         let (pieces, receiver) = channel();

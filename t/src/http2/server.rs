@@ -2,10 +2,11 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use super::{begun, in_time, rest, socket};
@@ -59,14 +60,23 @@ async fn send(reply: Reply, mut respond: SendResponse<Bytes>) -> Result<(), h2::
         Form::Whole(bytes) | Form::Raw(bytes) => body.send_data(bytes.into(), false)?,
         Form::Chunks(chunks) => chunks.into_iter().try_for_each(|chunk| body.send_data(chunk.into(), false))?,
         Form::Bare => {}
-        Form::Pieces(mut pieces) | Form::RawPieces(mut pieces) => loop {
-            let (piece, receiver) = smol::unblock(move || (pieces.recv(), pieces)).await;
-            pieces = receiver;
-            let Ok(piece) = piece else { break };
-            body.send_data(piece.into(), false)?;
-        },
+        Form::Pieces(pieces) => pass(pieces, &mut body).await?,
+        Form::RawPieces(pieces) => {
+            pass(pieces, &mut body).await?;
+            body.send_reset(Reason::INTERNAL_ERROR);
+            return Ok(());
+        }
     }
     end(&reply.trailers, &mut body)
+}
+
+async fn pass(mut pieces: Receiver<Vec<u8>>, body: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
+    loop {
+        let (piece, receiver) = smol::unblock(move || (pieces.recv(), pieces)).await;
+        pieces = receiver;
+        let Ok(piece) = piece else { return Ok(()) };
+        body.send_data(piece.into(), false)?;
+    }
 }
 
 fn end(trailers: &[(String, String)], body: &mut SendStream<Bytes>) -> Result<(), h2::Error> {

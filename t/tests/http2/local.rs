@@ -50,12 +50,12 @@ fn many_streams_get_their_own(engine: Engine) {
     let connection = ng.http2();
     let ask = |id: usize| {
         let request = connection.request("GET", "/");
-        if id % 2 == 0 { request.header("x-id", &id.to_string()).send() } else { request.send() }
+        if id.is_multiple_of(2) { request.header("x-id", &id.to_string()).send() } else { request.send() }
     };
     let mut streams: Vec<_> = (0..20).map(ask).collect();
     for (id, stream) in streams.iter_mut().enumerate() {
         let response = stream.response();
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             response.status(403).body(id.to_string())
         } else {
             response.status(200).body("up")

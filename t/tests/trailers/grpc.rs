@@ -18,6 +18,8 @@ wasmx_t::on_every_engine![
     they_are_there_in_the_log_and_cannot_be_changed,
     fields_that_frame_the_message_are_refused,
     variables_follow,
+    a_filter_written_with_the_sdk_changes_them,
+    an_upstream_that_fails_in_the_middle_has_none,
 ];
 
 /// An upstream that answers `message` with its status in trailers.
@@ -188,4 +190,29 @@ fn variables_follow(engine: Engine) {
     let ng = Nginx::new(engine).http(format).http2().script("/", script, up.grpc_pass()).start();
     call(&ng.http2()).body("message");
     ng.file_log("logs/access.log").wait("7 1");
+}
+
+fn a_filter_written_with_the_sdk_changes_them(engine: Engine) {
+    let up = Upstream::http2().respond(|_| grpc("message").trailer("grpc-status", "0").trailer("x-secret", "1"));
+    let nginx = Nginx::new(engine).http2().wasm("sdk", wasmx_t::guest("sdk"));
+    let ng = nginx.location("/", ("proxy_wasm sdk hello;", up.grpc_pass())).start();
+    let trailers = [("grpc-status", "0"), ("x-greeting", "hello"), ("x-status", "0")];
+    call(&ng.http2()).status(200).body("message").trailers_are(&trailers);
+    ng.log().has("2 response trailers, 2 listed");
+}
+
+fn an_upstream_that_fails_in_the_middle_has_none(engine: Engine) {
+    let up = Upstream::http2();
+    let ng = with(engine, "trace", &up);
+    let connection = ng.http2();
+    for _ in 0..2 {
+        let tap = up.raw_tap();
+        let mut stream = connection.get("/");
+        tap.send("half");
+        stream.until("half");
+        drop(tap);
+        stream.response().status(200).cut_off();
+    }
+    ng.log().wait_for(2, "on delete #");
+    ng.log().lacks("on response_trailers #").has_times(2, "on delete #");
 }

@@ -123,6 +123,13 @@ fn a_client_that_leaves_ends_the_context(engine: Engine) {
     stream.reset();
     ng.log().wait("on delete #");
     ng.log().has_times(1, "on done #").has_times(1, "on log #").has_times(1, "on delete #");
+    let log = ng.log().from_here();
+    let mut connection = ng.request("GET", "/").begin();
+    connection.until("two");
+    log.wait("on response_trailers #");
+    connection.reset();
+    log.wait("on delete #");
+    log.has_times(1, "on done #").has_times(1, "on log #").has_times(1, "on delete #");
 }
 
 fn a_local_response_comes_too_late(engine: Engine) {

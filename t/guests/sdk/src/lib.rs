@@ -101,6 +101,16 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
+    fn on_http_response_trailers(&mut self, count: usize) -> Action {
+        info!("{count} response trailers, {} listed", self.get_http_response_trailers().len());
+        assert_eq!(self.get_http_response_trailer("x-not-there"), None);
+        let status = self.get_http_response_trailer("grpc-status").unwrap_or_default();
+        self.set_http_response_trailer("x-greeting", Some(&self.greeting));
+        self.add_http_response_trailer("x-status", &status);
+        self.remove_http_response_trailer("x-secret");
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
         let status = self.get_http_response_header(":status").unwrap_or_default();
         info!("logged {} {status}", self.get_http_request_header(":path").unwrap_or_default());
