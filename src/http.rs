@@ -3,16 +3,20 @@
 mod body;
 mod early;
 mod exchange;
+mod hold;
 mod maps;
 mod output;
+mod part;
 mod phases;
 mod properties;
 mod reply;
+mod request_body;
 mod stream;
 mod trailers;
 
 pub use self::output::{body_filter, header_filter};
 pub use self::phases::install;
+pub use self::request_body::request_body_filter;
 pub use self::stream::Stream;
 
 /// Replaces `len` bytes from `start`, both cut to what there is.

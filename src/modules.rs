@@ -1,6 +1,6 @@
 //! The nginx modules that the `.so` is made of, and what nginx calls them for.
 
-use ngx::http::{Chain, HttpFilter, HttpModule, Request};
+use ngx::http::{BodyHandlers, Chain, HttpFilter, HttpModule, Request};
 use ngx::module::CoreModule;
 use ngx::{Conf, Cycle, Directive, Failed, Status};
 
@@ -53,6 +53,8 @@ impl HttpModule for Http {
     const DIRECTIVES: &'static [Directive] = conf::HTTP_DIRECTIVES;
 
     fn postconfiguration(cf: Conf<'_>) -> Result<(), Failed> {
+        let body_handlers = BodyHandlers::find(cf);
+        cf.http_main_conf::<Self>().body_handlers = body_handlers;
         http::install(cf)
     }
 }
@@ -64,5 +66,9 @@ impl HttpFilter for Filter {
 
     fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
         http::body_filter(r, chain)
+    }
+
+    fn request_body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
+        http::request_body_filter(r, chain)
     }
 }

@@ -13,6 +13,8 @@ mod path;
 mod peer;
 mod phase;
 mod request;
+mod request_body;
+mod request_body_handlers;
 mod response;
 mod trailers;
 mod variable;
@@ -21,7 +23,7 @@ pub use self::{
     body::{BodyError, BodyHandler, BodyRead},
     chain::{Buf, Bufs, Chain, Lent},
     conf::{HttpCell, HttpContext, HttpModule, Merge},
-    filter::{FilterCell, FilterContext, HttpFilter, next_body_filter, next_header_filter},
+    filter::{FilterCell, FilterContext, HttpFilter, next_body_filter, next_header_filter, next_request_body_filter},
     handle::{Handle, Hold},
     headers::HeaderError,
     headers_in::RequestHeaders,
@@ -29,6 +31,8 @@ pub use self::{
     output::{Output, Piece},
     phase::{Phase, PhaseHandler},
     request::Request,
+    request_body::{AskUpstream, CreateRequest},
+    request_body_handlers::BodyHandlers,
     trailers::ResponseTrailers,
     variable::{VariableError, VariableIndex},
 };

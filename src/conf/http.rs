@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ngx::http::Merge;
+use ngx::http::{BodyHandlers, Merge};
 use ngx::{Arity, Conf, ConfError, Contexts, Directive, Failed};
 
 use super::args::{self, FilterArgs};
@@ -14,9 +14,12 @@ use super::{WasmConf, module, wasm_block};
 use crate::proxy_wasm::host::PropertyFormat;
 use crate::proxy_wasm::vm::{Callbacks, FilterConfig};
 
-/// The http module's main configuration: nothing of its own.
+/// The http module's main configuration.
 #[derive(Default)]
-pub struct HttpConf;
+pub struct HttpConf {
+    /// How content handlers want the body of a request.
+    pub body_handlers: BodyHandlers,
+}
 
 /// A `proxy_wasm` line.
 pub struct Filter {

@@ -1,70 +1,24 @@
-//! The response body on its way through the chain: what passes, what a filter holds, what waits to be read.
+//! The response body on its way through the chain: what waits to be read, and what waits to be sent.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 
-use ngx::http::{self, Chain, Lent, Output, Request};
+use ngx::http::{self, Chain, Output, Request};
 use ngx::{Failed, Status};
 
 use super::exchange::{Exchange, Flow, Side};
+use super::part::{Fate, Orders, Part};
 use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::vm::Callback;
 
 /// How much of a body in a file is read at a time, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Room for a part above this many bytes is given back after use.
-const ROOM_KEPT: usize = 256 << 10;
-
-/// What goes with the bytes of a part.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Orders {
-    pub flush: bool,
-    /// The body ends with it, as far as filters are concerned: nothing but nginx's own end may come.
-    pub ends: bool,
-    /// It brings nginx's own end.
-    pub last: bool,
-}
-
-impl Orders {
-    pub(super) fn of(chain: Chain<'_>) -> Self {
-        let last = chain.ends();
-        Self { flush: chain.iter().any(|buf| buf.flush()), ends: last, last }
-    }
-}
-
-/// What became of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// All filters have seen it.
-    Passed,
-    /// One of them holds it.
-    Held,
-}
-
-/// A part that a filter holds.
-struct Held {
-    /// Its place in the chain.
-    filter: usize,
-    bytes: Vec<u8>,
-    changed: bool,
-    orders: Orders,
-}
-
 /// The state of a response's body.
 #[derive(Default)]
 pub(super) struct ResponseBody {
-    /// The part that the chain is looking at, as nginx gave it.
-    pub(super) lent: Lent,
-    /// The same part, when it was read from a file, held or changed.
-    bytes: RefCell<Vec<u8>>,
-    owned: Cell<bool>,
-    /// A filter made something else of it.
-    changed: Cell<bool>,
-    /// Whether a part is passing now.
-    passing: Cell<bool>,
-    held: RefCell<Vec<Held>>,
+    pub(super) part: Part,
     /// Not yet seen by the chain: what waits for the header, and what is read from files no faster than it can be sent.
     input: RefCell<Output>,
     /// What the chain made of it, on its way to the client.
@@ -80,56 +34,6 @@ pub(super) struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// The length of the part in bytes; `None` when no body is passing.
-    pub(super) fn len(&self) -> Option<usize> {
-        if !self.passing.get() {
-            return None;
-        }
-        if self.owned.get() {
-            return Some(self.bytes.borrow().len());
-        }
-        usize::try_from(self.lent.read(|chain| chain.len())?).ok()
-    }
-
-    /// Copies `out.len()` bytes from `start`; false when they are not there.
-    pub(super) fn read(&self, start: usize, out: &mut [u8]) -> bool {
-        if !self.passing.get() {
-            return false;
-        }
-        if !self.owned.get() {
-            let Ok(start) = u64::try_from(start) else { return false };
-            let read = self.lent.read(|chain| chain.read_at(start, out));
-            return matches!(read, Some(Ok(count)) if count == out.len());
-        }
-        match self.bytes.borrow().get(start..).and_then(|rest| rest.get(..out.len())) {
-            Some(part) => {
-                out.copy_from_slice(part);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Replaces some bytes of the part; false when no body is passing.
-    pub(super) fn splice(&self, start: usize, len: usize, data: &[u8]) -> bool {
-        if !self.passing.get() || !self.own() {
-            return false;
-        }
-        super::splice(&mut self.bytes.borrow_mut(), start, len, data);
-        self.changed.set(true);
-        true
-    }
-
-    /// Makes the part ours, if it is not; false when it cannot be read.
-    fn own(&self) -> bool {
-        if self.owned.get() {
-            return true;
-        }
-        let read = self.lent.read(|chain| chain.append_to(&mut self.bytes.borrow_mut()));
-        self.owned.set(!matches!(read, Some(Err(_))));
-        self.owned.get()
-    }
-
     /// Takes note of how long the body will be.
     pub(super) fn expect(&self, len: Option<u64>) {
         self.to_come.set(len);
@@ -159,32 +63,12 @@ impl ResponseBody {
 
     /// The length of the part that was read.
     pub(super) fn read_len(&self) -> u64 {
-        self.bytes.borrow().len() as u64
-    }
-
-    /// Whether what the client gets is not what nginx gave.
-    pub(super) fn is_owned(&self) -> bool {
-        self.owned.get()
-    }
-
-    /// The length of the part if a filter has changed it.
-    pub(super) fn changed_len(&self) -> Option<u64> {
-        self.changed.get().then(|| self.bytes.borrow().len() as u64)
-    }
-
-    /// Makes room for the next part.
-    pub(super) fn forget_part(&self) {
-        if self.owned.replace(false) {
-            let mut bytes = self.bytes.borrow_mut();
-            bytes.clear();
-            bytes.shrink_to(ROOM_KEPT);
-        }
-        self.changed.set(false);
+        self.part.with_bytes(|bytes| bytes.len() as u64)
     }
 
     /// Whether there is something that has not left us: nginx is to call again, and not to end the request.
     pub(super) fn keeps_something(&self) -> bool {
-        self.has_input() || self.holds_anything()
+        self.has_input() || self.part.holds_anything()
     }
 
     pub(super) fn has_input(&self) -> bool {
@@ -198,10 +82,9 @@ impl ResponseBody {
 
     /// Makes the next piece of what waits the part.
     pub(super) fn take_piece(&self, r: Request<'_>) -> io::Result<Orders> {
-        self.owned.set(true);
-        let piece = self.input.borrow_mut().take_piece(r, PIECE, &mut self.bytes.borrow_mut())?;
-        let len = self.bytes.borrow().len() as u64;
-        Ok(self.count(Orders { flush: piece.flush, ends: piece.ends, last: piece.ends }, len))
+        let piece = self.part.fill(|bytes| self.input.borrow_mut().take_piece(r, PIECE, bytes))?;
+        let orders = Orders { flush: piece.flush, ends: piece.ends, last: piece.ends };
+        Ok(self.count(orders, self.read_len()))
     }
 
     /// Passes on all that waits, unseen.
@@ -212,14 +95,14 @@ impl ResponseBody {
     /// Drops all that there is and will be of this body.
     pub(super) fn drop_all(&self, r: Request<'_>) {
         self.dropped.set(true);
-        self.held.borrow_mut().clear();
+        self.part.drop_held();
         self.input.borrow_mut().discard(r);
     }
 
     /// Sends the part as the filters have made it.
     pub(super) fn send(&self, r: Request<'_>, orders: Orders) -> Status {
         let mut output = self.output.borrow_mut();
-        let mut queued = output.push_bytes(r, &self.bytes.borrow());
+        let mut queued = self.part.with_bytes(|bytes| output.push_bytes(r, bytes));
         if orders.last || (orders.ends && self.end_came.get()) {
             queued = queued.and_then(|()| output.push_end(r));
         } else if orders.flush {
@@ -227,78 +110,47 @@ impl ResponseBody {
         }
         if queued.is_err() { Status::ERROR } else { output.send(r, http::next_body_filter) }
     }
-
-    /// Takes up what the filter at `index` holds; the part comes behind it.
-    fn take_up(&self, index: usize, orders: &mut Orders) -> bool {
-        let held = {
-            let mut all = self.held.borrow_mut();
-            match all.iter().position(|held| held.filter == index) {
-                Some(at) => all.swap_remove(at),
-                None => return true,
-            }
-        };
-        if !self.own() {
-            return false;
-        }
-        let mut bytes = self.bytes.borrow_mut();
-        let behind = std::mem::replace(&mut *bytes, held.bytes);
-        bytes.extend_from_slice(&behind);
-        self.changed.set(self.changed.get() || held.changed);
-        orders.ends |= held.orders.ends;
-        orders.last |= held.orders.last;
-        orders.flush |= held.orders.flush;
-        true
-    }
-
-    /// Lets the filter at `index` hold the part; false when it is more than `limit` bytes or cannot be kept.
-    fn hold(&self, index: usize, orders: Orders, limit: usize) -> bool {
-        if !self.own() || self.bytes.borrow().len() > limit {
-            return false;
-        }
-        let bytes = self.bytes.take();
-        self.held.borrow_mut().push(Held { filter: index, bytes, changed: self.changed.get(), orders });
-        true
-    }
-
-    /// Whether the filter at `index` holds a part.
-    pub(super) fn holds(&self, index: usize) -> bool {
-        self.held.borrow().iter().any(|held| held.filter == index)
-    }
-
-    pub(super) fn holds_anything(&self) -> bool {
-        !self.held.borrow().is_empty()
-    }
-
-    /// The first filter that holds something and may let it go, by `asked`.
-    fn released(&self, asked: impl Fn(usize) -> bool) -> Option<usize> {
-        // The last of the chain first: what it holds came before what the others hold.
-        let mut filters: Vec<usize> = self.held.borrow().iter().map(|held| held.filter).collect();
-        filters.sort_unstable_by(|a, b| b.cmp(a));
-        filters.into_iter().find(|filter| asked(*filter))
-    }
 }
 
 impl Exchange {
-    /// Shows the part to some of the filters, in order.
+    /// The part of a body that is passing on this side.
+    pub(super) fn part(&self, side: Side) -> &Part {
+        match side {
+            Side::Request => &self.request_body.part,
+            Side::Response => &self.body.part,
+        }
+    }
+
+    /// Shows the part of this side to some of the filters, in order.
     ///
     /// # Errors
     /// What a filter asked for instead.
-    pub(super) fn show(&self, r: Request<'_>, filters: Range<usize>, orders: &mut Orders) -> Result<Fate, Flow> {
+    pub(super) fn show(
+        &self,
+        r: Request<'_>,
+        side: Side,
+        filters: Range<usize>,
+        orders: &mut Orders,
+    ) -> Result<Fate, Flow> {
         if let Some(flow) = self.pending() {
             return Err(flow);
         }
-        let body = &self.body;
+        let part = self.part(side);
         for index in filters {
-            if !body.take_up(index, orders) {
+            if !part.take_up(index, orders) {
                 return Err(Flow::Close);
             }
-            body.passing.set(true);
-            let size = u32::try_from(body.len().unwrap_or(0)).unwrap_or(u32::MAX);
-            let callback = Callback::ResponseBody { size, end_of_stream: orders.ends };
-            let answer = self.ask(index, r, Side::Response, callback);
-            body.passing.set(false);
-            if answer? == Action::Pause && body.hold(index, *orders, self.body_buffers) {
-                self.wait_for_response(r);
+            part.passing.set(true);
+            let size = u32::try_from(part.len().unwrap_or(0)).unwrap_or(u32::MAX);
+            let end_of_stream = orders.ends;
+            let (callback, limit) = match side {
+                Side::Request => (Callback::RequestBody { size, end_of_stream }, usize::MAX),
+                Side::Response => (Callback::ResponseBody { size, end_of_stream }, self.body_buffers),
+            };
+            let answer = self.ask(index, r, side, callback);
+            part.passing.set(false);
+            if answer? == Action::Pause && part.hold(index, *orders, limit) {
+                self.wait(r, side);
                 return Ok(Fate::Held);
             }
         }
@@ -310,25 +162,23 @@ impl Exchange {
     /// # Errors
     /// What the filter asked for instead.
     pub(super) fn show_trailers(&self, r: Request<'_>, index: usize, count: u32) -> Result<Action, Flow> {
-        let (body, mut orders) = (&self.body, Orders::default());
-        let held = body.holds(index);
+        let (part, mut orders) = (&self.body.part, Orders::default());
+        let held = part.holds(index);
         if held {
-            body.owned.set(true);
-            body.passing.set(body.take_up(index, &mut orders));
+            part.fill(|_| ());
+            part.passing.set(part.take_up(index, &mut orders));
         }
         let answer = self.ask(index, r, Side::Response, Callback::ResponseTrailers { count });
         if held {
-            body.passing.set(false);
-            body.hold(index, orders, usize::MAX);
-            body.forget_part();
+            part.passing.set(false);
+            part.hold(index, orders, usize::MAX);
+            part.forget();
         }
         answer
     }
 
-    /// Takes up what a filter has let go as the part; the filter that is to see it next.
-    pub(super) fn next_released(&self, orders: &mut Orders) -> Option<usize> {
-        let filter = self.body.released(|index| self.take_resumed(Side::Response, index))?;
-        self.body.owned.set(true);
-        self.body.take_up(filter, orders).then_some(filter + 1)
+    /// Takes up what a filter of this side has let go as the part; the filter that is to see it next.
+    pub(super) fn next_released(&self, side: Side, orders: &mut Orders) -> Option<usize> {
+        self.part(side).take_released(orders, |index| self.take_resumed(side, index)).map(|filter| filter + 1)
     }
 }

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ngx::http::{Handle, Request};
-use ngx::{Posted, Timer, error};
+use ngx::{Posted, error};
 
 use super::Stream;
 use super::body::ResponseBody;
 use super::early::Early;
+use super::hold::Holds;
+use super::request_body::RequestBody;
 use super::trailers::Trailers;
 use crate::conf::{Chain, FailurePolicy, Filter, Isolation, LocConf, WasmConf};
 use crate::proxy_wasm::abi::{Action, StreamType};
@@ -99,8 +101,10 @@ pub(super) struct Exchange {
     pub(super) body: ResponseBody,
     pub(super) trailers: Trailers,
 
+    pub(super) request_body: RequestBody,
+
     /// What is held for a filter that paused.
-    waiting: Cell<Option<Side>>,
+    holds: Holds,
     /// The filter whose callback runs.
     asked: Cell<Option<(Side, usize)>>,
     /// Filters that asked to go on, by their place in the chain.
@@ -112,8 +116,6 @@ pub(super) struct Exchange {
     failed: Cell<bool>,
     closed: Cell<bool>,
     wake: OnceCell<Posted>,
-    /// Ends a hold that nobody ends.
-    patience: OnceCell<Timer>,
     /// Those of the subrequests that this request made: they end with it.
     subrequests: RefCell<Vec<(Handle, Rc<Exchange>)>>,
 }
@@ -161,7 +163,8 @@ impl Exchange {
             early: Early::default(),
             body: ResponseBody::default(),
             trailers: Trailers::default(),
-            waiting: Cell::new(None),
+            request_body: RequestBody::default(),
+            holds: Holds::default(),
             asked: Cell::new(None),
             resumed: RefCell::default(),
             reply: RefCell::default(),
@@ -170,7 +173,6 @@ impl Exchange {
             failed: Cell::new(false),
             closed: Cell::new(false),
             wake: OnceCell::new(),
-            patience: OnceCell::new(),
             subrequests: RefCell::default(),
         }
     }
@@ -273,54 +275,37 @@ impl Exchange {
         resumed.len() != before
     }
 
-    /// A part of the response is held.
-    pub(super) fn wait_for_response(&self, r: Request<'_>) {
-        self.wait(r, Side::Response);
+    /// Holds a side of the exchange.
+    pub(super) fn wait(&self, r: Request<'_>, side: Side) {
+        self.holds.begin(side, r, self.handle);
     }
 
-    /// Holds a side of the exchange, for no longer than nginx lets a client wait for output. A graceful shutdown waits
-    /// for it.
-    fn wait(&self, r: Request<'_>, side: Side) {
-        if self.waiting.replace(Some(side)).is_some() {
-            return;
+    /// A part of the request's body has passed, or never will: with nothing held any more, the hold is over.
+    pub(super) fn request_passes(&self) {
+        if !self.request_body.part.holds_anything() {
+            self.holds.end(Side::Request);
         }
-        let handle = self.handle;
-        let timer = self.patience.get_or_init(|| {
-            let timer = Timer::new(move || super::phases::give_up(handle));
-            timer.hold_shutdown();
-            timer
-        });
-        timer.start(r.send_timeout());
     }
 
     /// A part of the response has passed: with nothing held any more, the hold is over.
     pub(super) fn response_passes(&self) {
-        let held = self.body.holds_anything() || self.trailers.wait() || self.response_header_waits_at().is_some();
-        if self.waiting.get() == Some(Side::Response) && !held {
-            self.stop_waiting();
+        let held = self.body.part.holds_anything() || self.trailers.wait() || self.response_header_waits_at().is_some();
+        if !held {
+            self.holds.end(Side::Response);
         }
     }
 
-    /// Ends the hold; what was held.
-    fn stop_waiting(&self) -> Option<Side> {
-        if let Some(timer) = self.patience.get() {
-            timer.stop();
+    /// Gives up a hold that nobody has ended; whether there is one.
+    pub(super) fn give_up(&self, r: Request<'_>, side: Side) -> bool {
+        if !self.holds.end(side) {
+            return false;
         }
-        self.waiting.take()
-    }
-
-    /// Gives up a hold that nobody has ended.
-    pub(super) fn give_up(&self, r: Request<'_>) -> Option<Side> {
-        let side = self.stop_waiting()?;
-        error!(
-            r.log(),
-            "[proxy-wasm] a filter held the {} for longer than \"send_timeout\"",
-            match side {
-                Side::Request => "request",
-                Side::Response => "response",
-            }
-        );
-        Some(side)
+        let held = match side {
+            Side::Request => "request",
+            Side::Response => "response",
+        };
+        error!(r.log(), "[proxy-wasm] a filter held the {held} for longer than \"send_timeout\"");
+        true
     }
 
     /// The filter that the response's header waits for, by its place in the chain.
@@ -340,7 +325,7 @@ impl Exchange {
         if !Self::resume_at(&self.response, |index| self.take_resumed(Side::Response, index)) {
             return false;
         }
-        if self.body.holds(index) {
+        if self.body.part.holds(index) {
             self.resumed.borrow_mut().push((Side::Response, index));
         }
         true
@@ -457,10 +442,12 @@ impl Exchange {
                 self.member_failed(index, r);
             }
         }
-        if let Some(side) = self.waiting.get() {
-            let skipped = (0..self.members.len()).filter(|index| self.members[*index].skipped.get());
-            self.resumed.borrow_mut().extend(skipped.map(|index| (side, index)));
-            self.wake();
+        for side in [Side::Request, Side::Response] {
+            if self.holds.waits(side) {
+                let skipped = (0..self.members.len()).filter(|index| self.members[*index].skipped.get());
+                self.resumed.borrow_mut().extend(skipped.map(|index| (side, index)));
+                self.wake();
+            }
         }
     }
 
@@ -488,7 +475,7 @@ impl Exchange {
             StreamType::Response | StreamType::Upstream => Side::Response,
         };
         // Asked for when nothing is held, and no callback runs that may still pause, it means nothing.
-        if self.waiting.get() != Some(side) && self.asked.get() != Some((side, index)) {
+        if !self.holds.waits(side) && self.asked.get() != Some((side, index)) {
             return;
         }
         if !self.resumed.borrow().contains(&(side, index)) {
@@ -503,7 +490,7 @@ impl Exchange {
     }
 
     fn wake_if_waiting(&self) {
-        if self.waiting.get().is_some() {
+        if self.holds.any() {
             self.wake();
         }
     }
@@ -514,18 +501,18 @@ impl Exchange {
         self.wake.get_or_init(|| Posted::new(move || super::phases::resume(handle))).post();
     }
 
-    /// The side that was held and may go on now; the hold ends.
-    pub(super) fn take_wake(&self) -> Option<Side> {
-        let side = self.waiting.get()?;
-        let due = match side {
-            Side::Request => self.resume_request(),
-            // Which parts of a response go on is seen where they are held.
-            Side::Response => !self.resumed.borrow().is_empty(),
-        };
-        if !due && self.pending().is_none() {
-            return None;
+    /// Whether a side was held and may go on now; the hold ends.
+    pub(super) fn take_wake(&self, side: Side) -> bool {
+        if !self.holds.waits(side) {
+            return false;
         }
-        self.stop_waiting()
+        let due = if side == Side::Request && !self.request_body.streams() {
+            self.resume_request()
+        } else {
+            // Which parts of a body go on is seen where they are held.
+            self.resumed.borrow().iter().any(|(asked, _)| *asked == side)
+        };
+        (due || self.pending().is_some()) && self.holds.end(side)
     }
 
     /// What stands to be done before the chain goes on.
@@ -554,7 +541,8 @@ impl Exchange {
         if self.closed.replace(true) {
             return;
         }
-        self.stop_waiting();
+        self.holds.end(Side::Request);
+        self.holds.end(Side::Response);
         let log = match r {
             Some(r) => r.log(),
             None => ngx::Log::cycle(),

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use ngx::http::{self, Chain, Request};
 use ngx::{Status, error};
 
-use super::body::{Fate, Orders};
-use super::exchange::{Exchange, Flow};
+use super::exchange::{Exchange, Flow, Side};
+use super::part::{Fate, Orders};
 use super::{phases, reply, trailers};
 use crate::proxy_wasm::chain::Step;
 use crate::proxy_wasm::vm::{Callback, Callbacks};
@@ -20,6 +20,9 @@ pub fn header_filter(r: Request<'_>) -> Status {
     let Some(exchange) = phases::exchange_or_open(r) else { return http::next_header_filter(r) };
     exchange.early.apply(r);
     if exchange.response_seen.replace(true) {
+        if exchange.pending() == Some(Flow::Reply) {
+            return answer_instead(&exchange, r, Flow::Reply);
+        }
         // An error page, in the place of a response whose header was held.
         exchange.header_held.set(false);
         return http::next_header_filter(r);
@@ -120,11 +123,11 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     let bytes = chain.len();
     let orders = body.count(Orders::of(chain), bytes);
     let status = if body.is_shown(orders, bytes) {
-        body.lent.with(chain, || pass(exchange, r, 0, orders, Some(chain)))
+        body.part.lent.with(chain, || pass(exchange, r, 0, orders, Some(chain)))
     } else {
         pass_unseen(exchange, r, chain, orders)
     };
-    body.forget_part();
+    body.part.forget();
     status
 }
 
@@ -148,7 +151,7 @@ fn pass(exchange: &Exchange, r: Request<'_>, first: usize, orders: Orders, chain
     let mut orders = orders;
     let passed = show(exchange, r, first, &mut orders).and_then(|()| release_header(exchange, r, orders));
     match (passed, chain) {
-        (Ok(()), Some(chain)) if !exchange.body.is_owned() => http::next_body_filter(r, chain),
+        (Ok(()), Some(chain)) if !exchange.body.part.is_owned() => http::next_body_filter(r, chain),
         (passed, chain) => {
             if let Some(chain) = chain {
                 chain.consume();
@@ -168,7 +171,7 @@ fn show(exchange: &Exchange, r: Request<'_>, first: usize, orders: &mut Orders) 
     loop {
         let waits_at = exchange.response_header_waits_at();
         let end = waits_at.map_or(exchange.len(), |index| index + 1);
-        match exchange.show(r, first..end, orders) {
+        match exchange.show(r, Side::Response, first..end, orders) {
             Ok(Fate::Passed) if waits_at.is_some() => {
                 exchange.body_resumes_header();
                 let status = run_header(exchange, r);
@@ -205,7 +208,7 @@ fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
                 Status::ERROR
             }
         };
-        body.forget_part();
+        body.part.forget();
         r.set_filter_buffered(body.keeps_something());
         if status != Status::OK || body.dropped.get() {
             return status;
@@ -235,7 +238,7 @@ pub(super) fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders
         return Ok(());
     }
     let headers = r.response_headers();
-    match exchange.body.changed_len() {
+    match exchange.body.part.changed_len() {
         Some(len) if orders.ends => headers.body_was_changed(len),
         None if orders.ends => {}
         _ => headers.body_may_change(),
@@ -274,7 +277,7 @@ pub(super) fn go_on(exchange: &Exchange, r: Request<'_>) -> Status {
     }
     if exchange.response_header_waits_at().is_some() {
         if !exchange.resume_response_header() {
-            exchange.wait_for_response(r);
+            exchange.wait(r, Side::Response);
             return Status::OK;
         }
         let status = run_header(exchange, r);
@@ -283,16 +286,16 @@ pub(super) fn go_on(exchange: &Exchange, r: Request<'_>) -> Status {
         }
     }
     let mut orders = Orders::default();
-    while let Some(next) = exchange.next_released(&mut orders) {
+    while let Some(next) = exchange.next_released(Side::Response, &mut orders) {
         let status = pass(exchange, r, next, orders, None);
-        exchange.body.forget_part();
+        exchange.body.part.forget();
         if status == Status::ERROR || status.0 > 0 {
             return status;
         }
         orders = Orders::default();
     }
     if exchange.body.keeps_something() {
-        exchange.wait_for_response(r);
+        exchange.wait(r, Side::Response);
     }
     if exchange.body.has_input() { pass_input(exchange, r) } else { Status::OK }
 }

@@ -123,7 +123,7 @@ fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
                 count: count_headers(r),
                 end_of_stream: !r.has_body(),
             }),
-            Stage::Body => exchange.run(r, Step::RequestBody, || whole_body(r)),
+            Stage::Body => exchange.run(r, Step::RequestBody, || whole_body(exchange, r)),
             // nginx called us again while it still reads the body.
             Stage::ReadingBody => return Status::DONE,
             Stage::Passed => return Status::DECLINED,
@@ -131,14 +131,24 @@ fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
         let body_next = stage == Stage::Headers && wants_body(exchange, r);
         let body_first = flow == Flow::Wait && exchange.request_body_goes_first();
         match flow {
+            Flow::Next if body_next && passes_body_on(r) => {
+                exchange.request_body.begin_stream();
+                exchange.stage.set(Stage::Passed);
+            }
             Flow::Next if body_next => match read_body(exchange, r) {
                 Some(status) => return status,
                 None => exchange.stage.set(Stage::Body),
             },
-            Flow::Next => exchange.stage.set(Stage::Passed),
+            Flow::Next => {
+                exchange.stage.set(Stage::Passed);
+                if !exchange.install_request_body(r) {
+                    r.finalize(Status::http(500));
+                    return Status::DONE;
+                }
+            }
             Flow::Wait if body_next && body_first => match read_body(exchange, r) {
                 Some(status) => return status,
-                None => match exchange.show_body_first(r, || whole_body(r)) {
+                None => match exchange.show_body_first(r, || whole_body(exchange, r)) {
                     Flow::Next => {}
                     Flow::Wait => return hold(r),
                     flow => return end(exchange, r, flow),
@@ -155,8 +165,8 @@ fn hold(r: Request<'_>) -> Status {
     Status::DONE
 }
 
-fn whole_body(r: Request<'_>) -> Callback {
-    let size = u32::try_from(r.body_len()).unwrap_or(u32::MAX);
+fn whole_body(exchange: &Exchange, r: Request<'_>) -> Callback {
+    let size = exchange.request_body_len(r).and_then(|len| u32::try_from(len).ok()).unwrap_or(u32::MAX);
     Callback::RequestBody { size, end_of_stream: true }
 }
 
@@ -166,6 +176,7 @@ fn read_body(exchange: &Exchange, r: Request<'_>) -> Option<Status> {
         return None;
     }
     exchange.stage.set(Stage::ReadingBody);
+    r.prepare_body_for_store(&r.main_conf::<Http>().body_handlers);
     match r.read_body::<BodyRead>() {
         http::BodyRead::Ready => {
             exchange.body_here();
@@ -190,6 +201,11 @@ fn wants_body(exchange: &Exchange, r: Request<'_>) -> bool {
     exchange.callbacks.contains(Callbacks::REQUEST_BODY)
         && r.has_body()
         && r.request_headers().get(b"upgrade").is_none()
+}
+
+/// Whether the content handler passes the body on as it comes: then filters see it so, and not before.
+fn passes_body_on(r: Request<'_>) -> bool {
+    r.is_main() && r.will_pass_body_unbuffered(&r.main_conf::<Http>().body_handlers)
 }
 
 /// Goes on when nginx has the whole body.
@@ -219,28 +235,34 @@ fn end(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
     Status::DONE
 }
 
-/// Goes on with a request that was held, from the event loop.
+/// Goes on with what was held of a request, from the event loop.
 pub(super) fn resume(handle: Handle) {
-    let Some(r) = handle.get() else { return };
-    let Some(exchange) = exchange(r) else { return };
-    match exchange.take_wake() {
-        Some(Side::Request) => r.resume(),
-        Some(Side::Response) => r.wake(|r| output::resume(&exchange, r)),
-        None => {}
+    let found = |side| {
+        let r = handle.get()?;
+        exchange(r).filter(|exchange| exchange.take_wake(side)).map(|exchange| (r, exchange))
+    };
+    if let Some((r, exchange)) = found(Side::Request) {
+        if exchange.request_body.streams() { r.post_read() } else { r.resume() }
+    }
+    if let Some((r, exchange)) = found(Side::Response) {
+        r.wake(|r| output::resume(&exchange, r));
     }
 }
 
-/// Ends a request that a filter has held for too long.
-pub(super) fn give_up(handle: Handle) {
+/// Ends a request of which a filter has held a side for too long.
+pub(super) fn give_up(handle: Handle, side: Side) {
     let Some(r) = handle.get() else { return };
-    let Some(exchange) = exchange(r) else { return };
-    match exchange.give_up(r) {
-        Some(Side::Request) => {
+    let Some(exchange) = exchange(r).filter(|exchange| exchange.give_up(r, side)) else { return };
+    match side {
+        Side::Request if exchange.request_body.streams() => {
+            exchange.request_body.give_up();
+            r.post_read();
+        }
+        Side::Request => {
             exchange.stage.set(Stage::Passed);
             r.finalize_posted(Status::http(504));
         }
         // A part of it may have left: the connection, or the HTTP/2 stream, ends.
-        Some(Side::Response) => r.finalize_posted(Status::http(408)),
-        None => {}
+        Side::Response => r.finalize_posted(Status::http(408)),
     }
 }

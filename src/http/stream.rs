@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use ngx::debug;
-use ngx::http::{BodyError, Handle, Request};
+use ngx::http::{Handle, Request};
 
-use super::exchange::{Exchange, Stage};
+use super::exchange::Exchange;
 use super::maps::Map;
 use super::properties;
 use crate::proxy_wasm::abi::{BufferType, MapType, Status, StreamType};
@@ -67,12 +66,6 @@ fn early_home(r: Request<'_>, map: MapType) -> Option<Rc<Exchange>> {
     if map == MapType::RequestHeaders { None } else { super::phases::exchange(r) }
 }
 
-/// Whether all of `out` could be read.
-fn read_request_body(r: Request<'_>, start: usize, out: &mut [u8]) -> bool {
-    let wanted = out.len();
-    u64::try_from(start).is_ok_and(|start| r.read_body_at(start, out).is_ok_and(|read| read == wanted))
-}
-
 impl StreamPort for Stream {
     fn for_each_pair(&self, map: MapType, visit: impl FnMut(&[u8], &[u8])) -> Result<(), Status> {
         self.map(map)?.for_each(visit);
@@ -102,10 +95,8 @@ impl StreamPort for Stream {
     fn buffer_len(&self, buffer: BufferType) -> Result<usize, Status> {
         let (r, exchange) = self.exchange()?;
         match buffer {
-            BufferType::RequestBody if exchange.body_read.get() => {
-                usize::try_from(r.body_len()).map_err(|_| Status::InternalFailure)
-            }
-            BufferType::ResponseBody => exchange.body.len().ok_or(Status::NotFound),
+            BufferType::RequestBody => exchange.request_body_len(r).ok_or(Status::NotFound),
+            BufferType::ResponseBody => exchange.body.part.len().ok_or(Status::NotFound),
             _ => Err(Status::NotFound),
         }
     }
@@ -113,8 +104,8 @@ impl StreamPort for Stream {
     fn read_buffer(&self, buffer: BufferType, start: usize, out: &mut [u8]) -> Result<(), Status> {
         let (r, exchange) = self.exchange()?;
         let done = match buffer {
-            BufferType::RequestBody => read_request_body(r, start, out),
-            BufferType::ResponseBody => exchange.body.read(start, out),
+            BufferType::RequestBody => exchange.read_request_body(r, start, out),
+            BufferType::ResponseBody => exchange.body.part.read(start, out),
             _ => return Err(Status::NotFound),
         };
         if done { Ok(()) } else { Err(Status::InternalFailure) }
@@ -123,23 +114,8 @@ impl StreamPort for Stream {
     fn splice_buffer(&self, buffer: BufferType, start: usize, len: usize, data: &[u8]) -> Result<(), Status> {
         let (r, exchange) = self.exchange()?;
         match buffer {
-            BufferType::RequestBody if exchange.body_read.get() && exchange.stage.get() != Stage::Passed => {
-                let whole = usize::try_from(r.body_len()).map_err(|_| Status::InternalFailure)?;
-                let mut body = vec![0; whole];
-                if !read_request_body(r, 0, &mut body) {
-                    return Err(Status::InternalFailure);
-                }
-                super::splice(&mut body, start, len, data);
-                r.replace_body(&body).map_err(|error| match error {
-                    BodyError::NotRead => Status::BadArgument,
-                    BodyError::NoMemory => Status::InternalFailure,
-                })
-            }
-            BufferType::RequestBody => {
-                debug!(r.log(), "[proxy-wasm] the request body cannot be changed in this phase");
-                Err(Status::BadArgument)
-            }
-            BufferType::ResponseBody if exchange.body.splice(start, len, data) => Ok(()),
+            BufferType::RequestBody => exchange.splice_request_body(r, start, len, data),
+            BufferType::ResponseBody if exchange.body.part.splice(start, len, data) => Ok(()),
             _ => Err(Status::NotFound),
         }
     }

@@ -7,9 +7,9 @@ use std::cell::Cell;
 use ngx::Status;
 use ngx::http::{Chain, Request};
 
-use super::body::Orders;
 use super::exchange::{Exchange, Side};
 use super::output;
+use super::part::Orders;
 use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::vm::Callbacks;
 
@@ -79,7 +79,7 @@ pub(super) fn resume(exchange: &Exchange) {
     let trailers = &exchange.trailers;
     let Some(index) = trailers.paused_at() else { return };
     // What it holds before the trailers goes on by the same word.
-    let holds = exchange.body.holds(index) || exchange.response_header_waits_at() == Some(index);
+    let holds = exchange.body.part.holds(index) || exchange.response_header_waits_at() == Some(index);
     if if holds { has_resumed(exchange, index) } else { exchange.take_resumed(Side::Response, index) } {
         trailers.paused.set(false);
     }
@@ -99,10 +99,10 @@ pub(super) fn advance(exchange: &Exchange, r: Request<'_>) -> Status {
         let index = trailers.next.get();
         let before = exchange.response_waits()
             || exchange.body.has_input()
-            || (0..index).any(|earlier| exchange.body.holds(earlier));
+            || (0..index).any(|earlier| exchange.body.part.holds(earlier));
         if before || trailers.paused.get() {
             if trailers.paused.get() {
-                exchange.wait_for_response(r);
+                exchange.wait(r, Side::Response);
             }
             r.set_filter_buffered(true);
             return Status::OK;
@@ -127,7 +127,7 @@ pub(super) fn advance(exchange: &Exchange, r: Request<'_>) -> Status {
 
 /// Lets go what a filter holds that lets the trailers pass: its header, its part of the body.
 fn release(exchange: &Exchange, r: Request<'_>, index: usize) -> Status {
-    if !exchange.body.holds(index) && exchange.response_header_waits_at() != Some(index) {
+    if !exchange.body.part.holds(index) && exchange.response_header_waits_at() != Some(index) {
         return Status::OK;
     }
     // As if it had asked for that.

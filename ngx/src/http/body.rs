@@ -5,7 +5,7 @@
 
 use std::{cell::Cell, ptr};
 
-use super::{chain::Chain, request::Request};
+use super::{chain::Chain, request::Request, request_body_handlers::BodyHandlers};
 use crate::{Status, guard::guard, sys};
 
 /// How a body that was asked for comes.
@@ -24,7 +24,7 @@ pub enum BodyRead {
 pub enum BodyError {
     /// It was not read, not wholly, or is being discarded: what nginx would read later is still the client's.
     NotRead,
-    /// The request's pool has no memory left, or a header could not be written.
+    /// There is no memory left, or a file or header could not be written.
     NoMemory,
 }
 
@@ -97,51 +97,123 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Replaces the body, or gives a request one. Upstreams get exactly these bytes: with their number as
-    /// Content-Length, not in chunks.
-    pub fn replace_body(self, body: &[u8]) -> Result<(), BodyError> {
+    /// Sees to it that a body which nginx's DAV is going to store is read into a file, as that wants it.
+    pub fn prepare_body_for_store(self, handlers: &BodyHandlers) {
+        if !self.body_will_be_stored(handlers) {
+            return;
+        }
+        // SAFETY: a Request is a live request. The flags are those of ngx_http_dav_handler.
+        unsafe {
+            let r = self.as_ptr();
+            (*r).set_request_body_in_file_only(1);
+            (*r).set_request_body_in_persistent_file(1);
+            (*r).set_request_body_in_clean_file(1);
+            (*r).set_request_body_file_group_access(1);
+            (*r).set_request_body_file_log_level(0);
+        }
+    }
+
+    /// Whether the body was read to its end, or there is none.
+    pub fn may_replace_body(self) -> bool {
         let r = self.as_ptr();
+        // SAFETY: a Request is a live request; its body is null or lives as long.
+        unsafe {
+            let body = (*r).request_body;
+            let unread = if body.is_null() { self.has_body() } else { (*body).rest > 0 };
+            !unread && !self.reading_body() && (*r).discard_body() == 0
+        }
+    }
+
+    /// Replaces the body, or gives a request one: in memory, or in a file when nginx was told to keep it there only.
+    /// Upstreams get exactly these bytes: with their number as Content-Length, not in chunks.
+    pub fn replace_body(self, body: Vec<u8>) -> Result<(), BodyError> {
+        let r = self.as_ptr();
+        let len = body.len() as u64;
         // SAFETY: a Request is a live request with its pool.
         unsafe {
-            let old = (*r).request_body;
-            let unread = if old.is_null() { self.has_body() } else { (*old).rest > 0 };
-            if unread || self.reading_body() || (*r).discard_body() != 0 {
+            if !self.may_replace_body() {
                 return Err(BodyError::NotRead);
             }
+            let in_file = (*r).request_body_in_file_only() != 0;
             let bufs = if body.is_empty() { ptr::null_mut() } else { self.body_bufs(body)? };
-            let new = sys::ngx_pcalloc((*r).pool, size_of::<sys::ngx_http_request_body_t>());
-            let new = new.cast::<sys::ngx_http_request_body_t>();
+            let new: *mut sys::ngx_http_request_body_t = self.pool().calloc();
             if new.is_null() {
                 return Err(BodyError::NoMemory);
             }
             // A body of its own: a subrequest has its parent's. `rest` 0 and `last_saved` say that it was read; its
             // temporary file is closed with the pool.
             (*new).bufs = bufs;
-            (*new).received = body.len() as sys::off_t;
+            (*new).received = len as sys::off_t;
             (*new).set_last_saved(1);
-            self.declare_body(body.len() as u64)?;
+            if in_file {
+                self.write_body(new)?;
+            }
+            self.declare_body(len)?;
             (*r).request_body = new;
         }
         Ok(())
     }
 
-    /// One buffer with a copy of `body`.
-    fn body_bufs(self, body: &[u8]) -> Result<*mut sys::ngx_chain_t, BodyError> {
+    /// Moves a body from memory to a file (ngx_http_write_request_body).
+    ///
+    /// # Safety
+    /// `body` must be one of this request, whose buffers are in memory.
+    unsafe fn write_body(self, body: *mut sys::ngx_http_request_body_t) -> Result<(), BodyError> {
+        let r = self.as_ptr();
+        let file: *mut sys::ngx_temp_file_t = self.pool().calloc();
+        if file.is_null() {
+            return Err(BodyError::NoMemory);
+        }
+        // SAFETY: by contract; the file is fresh and ours, and the core module's configuration is there for each request.
+        unsafe {
+            let core = *(*r).loc_conf.add(sys::ngx_http_core_module.ctx_index);
+            (*file).file.fd = -1;
+            (*file).file.log = (*self.connection()).log;
+            (*file).path = (*core.cast::<sys::ngx_http_core_loc_conf_t>()).client_body_temp_path;
+            (*file).pool = (*r).pool;
+            (*file).set_persistent((*r).request_body_in_persistent_file());
+            (*file).set_clean((*r).request_body_in_clean_file());
+            if (*r).request_body_file_group_access() != 0 {
+                (*file).access = 0o660;
+            }
+            let written = if (*body).bufs.is_null() {
+                let (persistent, clean, access) = ((*file).persistent(), (*file).clean(), (*file).access);
+                let (to, path) = (&raw mut (*file).file, (*file).path);
+                sys::ngx_create_temp_file(to, path, (*r).pool, persistent as usize, clean as usize, access)
+            } else {
+                sys::ngx_write_chain_to_temp_file(file, (*body).bufs)
+            };
+            if written == Status::ERROR.0 {
+                return Err(BodyError::NoMemory);
+            }
+            (*body).temp_file = file;
+            if let Some(link) = (*body).bufs.as_mut() {
+                ptr::write_bytes(link.buf, 0, 1);
+                (*link.buf).set_in_file(1);
+                (*link.buf).file_last = (*file).file.offset;
+                (*link.buf).file = &raw mut (*file).file;
+            }
+        }
+        Ok(())
+    }
+
+    /// One buffer with these bytes, which live as long as the request.
+    fn body_bufs(self, mut body: Vec<u8>) -> Result<*mut sys::ngx_chain_t, BodyError> {
         let pool = self.pool();
-        let data = pool.copy(body).ok_or(BodyError::NoMemory)?;
+        let range = body.as_mut_ptr_range();
+        pool.cleanup(move || drop(body)).map_err(|_| BodyError::NoMemory)?;
         let buf: *mut sys::ngx_buf_t = pool.calloc();
         // SAFETY: the pool is the request's.
         let link = unsafe { sys::ngx_alloc_chain_link(pool.as_ptr()) };
         if buf.is_null() || link.is_null() {
             return Err(BodyError::NoMemory);
         }
-        // SAFETY: both are fresh and ours; the bytes are ours too, and in the pool.
+        // SAFETY: both are fresh and ours; the bytes are those of the Vec that the pool keeps.
         unsafe {
-            let range = data.as_ptr_range();
-            (*buf).start = range.start.cast_mut();
-            (*buf).pos = (*buf).start;
-            (*buf).end = range.end.cast_mut();
-            (*buf).last = (*buf).end;
+            (*buf).start = range.start;
+            (*buf).pos = range.start;
+            (*buf).end = range.end;
+            (*buf).last = range.end;
             (*buf).set_temporary(1);
             (*buf).set_last_buf(1);
             (*link).buf = buf;
@@ -151,7 +223,7 @@ impl<'a> Request<'a> {
     }
 
     /// Makes the request say how long its body is. One that never had any and gets none says nothing.
-    fn declare_body(self, len: u64) -> Result<(), BodyError> {
+    pub fn declare_body(self, len: u64) -> Result<(), BodyError> {
         let (r, headers) = (self.as_ptr(), self.request_headers());
         headers.remove(b"transfer-encoding").map_err(|_| BodyError::NoMemory)?;
         // SAFETY: a Request is a live request.

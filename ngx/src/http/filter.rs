@@ -24,11 +24,18 @@ pub trait HttpFilter: 'static {
     /// A part of the body; the chain is empty when nginx only wants held output to move. Pass it on with
     /// [`next_body_filter`], or take it.
     fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status;
+
+    /// A part of the client's body; the chain is empty when nginx only wants held parts to move. Pass it on with
+    /// [`next_request_body_filter`], or take it. A status of 300 and above ends the request.
+    fn request_body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
+        next_request_body_filter(r, chain)
+    }
 }
 
 /// The filters below ours. nginx builds its chain anew with each configuration, and does it while no request runs.
 static NEXT_HEADER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 static NEXT_BODY: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+static NEXT_REQUEST_BODY: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 type HeaderFilter = unsafe extern "C" fn(*mut sys::ngx_http_request_t) -> sys::ngx_int_t;
 type BodyFilter = unsafe extern "C" fn(*mut sys::ngx_http_request_t, *mut sys::ngx_chain_t) -> sys::ngx_int_t;
@@ -52,6 +59,17 @@ pub fn next_body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
         return Status::ERROR;
     }
     // SAFETY: as in next_header_filter; the chain is valid as the request.
+    Status(unsafe { std::mem::transmute::<*mut (), BodyFilter>(next)(r.as_ptr(), chain.as_ptr()) })
+}
+
+/// Passes a part of the client's body on.
+#[inline]
+pub fn next_request_body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
+    let next = NEXT_REQUEST_BODY.load(Ordering::Relaxed);
+    if next.is_null() {
+        return Status::http(500);
+    }
+    // SAFETY: as in next_body_filter.
     Status(unsafe { std::mem::transmute::<*mut (), BodyFilter>(next)(r.as_ptr(), chain.as_ptr()) })
 }
 
@@ -119,6 +137,9 @@ unsafe extern "C" fn postconfiguration<F: HttpFilter>(_: *mut sys::ngx_conf_t) -
         NEXT_BODY.store(body.map_or(ptr::null_mut(), |filter| filter as *mut ()), Ordering::Relaxed);
         sys::ngx_http_top_header_filter = Some(header_filter::<F>);
         sys::ngx_http_top_body_filter = Some(body_filter::<F>);
+        let body = sys::ngx_http_top_request_body_filter;
+        NEXT_REQUEST_BODY.store(body.map_or(ptr::null_mut(), |filter| filter as *mut ()), Ordering::Relaxed);
+        sys::ngx_http_top_request_body_filter = Some(request_body_filter::<F>);
     }
     0
 }
@@ -134,4 +155,12 @@ unsafe extern "C" fn body_filter<F: HttpFilter>(
 ) -> sys::ngx_int_t {
     // SAFETY: nginx's arguments are valid during the call.
     guard(Status::ERROR, || unsafe { F::body_filter(Request::from_raw(r), Chain::from_raw(chain)) }).0
+}
+
+unsafe extern "C" fn request_body_filter<F: HttpFilter>(
+    r: *mut sys::ngx_http_request_t,
+    chain: *mut sys::ngx_chain_t,
+) -> sys::ngx_int_t {
+    // SAFETY: nginx's arguments are valid during the call.
+    guard(Status::http(500), || unsafe { F::request_body_filter(Request::from_raw(r), Chain::from_raw(chain)) }).0
 }

@@ -200,6 +200,12 @@ impl Output {
         status
     }
 
+    /// Whether something that was sent is still on its way.
+    pub fn is_busy(&mut self, r: Request<'_>) -> bool {
+        self.recycle(r, &mut ptr::null_mut());
+        !self.busy.is_null()
+    }
+
     fn take(&mut self) -> *mut sys::ngx_chain_t {
         self.tail = ptr::null_mut();
         std::mem::replace(&mut self.queue, ptr::null_mut())

@@ -2,9 +2,7 @@
 
 use wasmx_t::{Engine, Nginx, Upstream};
 
-wasmx_t::on_every_engine![not yet: "a request body is seen whole only";
-    a_body_comes_chunk_by_chunk_without_buffering,
-];
+wasmx_t::on_every_engine![a_body_comes_chunk_by_chunk_without_buffering,];
 
 fn a_body_comes_chunk_by_chunk_without_buffering(engine: Engine) {
     let up = Upstream::new();

@@ -1,0 +1,62 @@
+//! What of an exchange waits for a filter that paused, and for how long.
+
+use std::cell::{Cell, OnceCell};
+
+use ngx::Timer;
+use ngx::http::{Handle, Request};
+
+use super::exchange::Side;
+
+/// The holds of both sides.
+#[derive(Default)]
+pub(super) struct Holds {
+    request: Hold,
+    response: Hold,
+}
+
+#[derive(Default)]
+struct Hold {
+    waits: Cell<bool>,
+    /// Ends a hold that nobody ends.
+    patience: OnceCell<Timer>,
+}
+
+impl Holds {
+    fn of(&self, side: Side) -> &Hold {
+        match side {
+            Side::Request => &self.request,
+            Side::Response => &self.response,
+        }
+    }
+
+    /// Begins a hold, which lasts no longer than nginx lets a client wait for output. A graceful shutdown waits for it.
+    pub(super) fn begin(&self, side: Side, r: Request<'_>, handle: Handle) {
+        let hold = self.of(side);
+        if hold.waits.replace(true) {
+            return;
+        }
+        let timer = hold.patience.get_or_init(|| {
+            let timer = Timer::new(move || super::phases::give_up(handle, side));
+            timer.hold_shutdown();
+            timer
+        });
+        timer.start(r.send_timeout());
+    }
+
+    /// Ends a hold; whether there was one.
+    pub(super) fn end(&self, side: Side) -> bool {
+        let hold = self.of(side);
+        if let Some(timer) = hold.patience.get() {
+            timer.stop();
+        }
+        hold.waits.take()
+    }
+
+    pub(super) fn waits(&self, side: Side) -> bool {
+        self.of(side).waits.get()
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.request.waits.get() || self.response.waits.get()
+    }
+}
