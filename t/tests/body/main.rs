@@ -2,7 +2,11 @@
 
 mod buffers;
 mod collect;
+mod matrix;
 mod request;
 mod response;
 mod sources;
+mod store;
 mod unbuffered;
+mod unbuffered_ends;
+mod upstreams;
