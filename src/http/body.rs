@@ -56,6 +56,11 @@ impl ResponseBody {
         len > 0 || orders.ends
     }
 
+    /// Takes note of whether the header was the end: filters are shown nothing more.
+    pub(super) fn complete(&self, with_header: bool) {
+        self.complete.set(with_header);
+    }
+
     /// nginx's end came, and what a filter holds is before it.
     pub(super) fn end_came(&self) {
         self.end_came.set(true);
@@ -150,7 +155,7 @@ impl Exchange {
             let answer = self.ask(index, r, side, callback);
             part.passing.set(false);
             if answer? == Action::Pause && part.hold(index, *orders, limit) {
-                self.wait(r, side);
+                self.wait_anew(r, side);
                 return Ok(Fate::Held);
             }
         }

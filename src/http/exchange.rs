@@ -280,6 +280,11 @@ impl Exchange {
         self.holds.begin(side, r, self.handle);
     }
 
+    /// Holds a side, or goes on to: more of it has come.
+    pub(super) fn wait_anew(&self, r: Request<'_>, side: Side) {
+        self.holds.renew(side, r, self.handle);
+    }
+
     /// A part of the request's body has passed, or never will: with nothing held any more, the hold is over.
     pub(super) fn request_passes(&self) {
         if !self.request_body.part.holds_anything() {

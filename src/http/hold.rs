@@ -31,10 +31,15 @@ impl Holds {
 
     /// Begins a hold, which lasts no longer than nginx lets a client wait for output. A graceful shutdown waits for it.
     pub(super) fn begin(&self, side: Side, r: Request<'_>, handle: Handle) {
-        let hold = self.of(side);
-        if hold.waits.replace(true) {
-            return;
+        if !self.waits(side) {
+            self.renew(side, r, handle);
         }
+    }
+
+    /// The same, for what is held together with what came before: something has moved, and it waits anew.
+    pub(super) fn renew(&self, side: Side, r: Request<'_>, handle: Handle) {
+        let hold = self.of(side);
+        hold.waits.set(true);
         let timer = hold.patience.get_or_init(|| {
             let timer = Timer::new(move || super::phases::give_up(handle, side));
             timer.hold_shutdown();

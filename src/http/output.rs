@@ -44,6 +44,7 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
             Status::OK
         }
         Flow::Next if bodyless || !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) => {
+            exchange.body.complete(bodyless);
             let status = http::next_header_filter(r);
             if r.header_only() {
                 exchange.body.drop_all(r);
@@ -83,7 +84,7 @@ fn answer_instead(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
 /// Whether no body will follow the header.
 fn has_no_body(r: Request<'_>) -> bool {
     r.header_only()
-        || matches!(r.status(), 204 | 304)
+        || matches!(r.status(), 101 | 204 | 304)
         || r.method() == b"HEAD"
         || r.response_headers().known_length() == Some(0)
 }
@@ -128,7 +129,15 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
         pass_unseen(exchange, r, chain, orders)
     };
     body.part.forget();
+    say_what_is_kept(exchange, r);
     status
+}
+
+/// Tells nginx whether we keep something of the response: it ends no request before.
+fn say_what_is_kept(exchange: &Exchange, r: Request<'_>) {
+    let keeps = exchange.body.keeps_something() || exchange.trailers.wait();
+    let waits = keeps || exchange.response_header_waits_at().is_some();
+    r.set_filter_buffered(waits && !exchange.body.dropped.get());
 }
 
 /// Passes on what filters are not shown: orders of nginx's without bytes.
@@ -209,7 +218,7 @@ fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
             }
         };
         body.part.forget();
-        r.set_filter_buffered(body.keeps_something());
+        say_what_is_kept(exchange, r);
         if status != Status::OK || body.dropped.get() {
             return status;
         }
@@ -259,10 +268,7 @@ pub(super) fn resume(exchange: &Rc<Exchange>, r: Request<'_>) {
         _ if exchange.body.dropped.get() => Status::OK,
         _ => trailers::advance(exchange, r),
     };
-    let held = exchange.body.keeps_something() || exchange.trailers.wait();
-    if exchange.body.dropped.get() || !(held || exchange.response_header_waits_at().is_some()) {
-        r.set_filter_buffered(false);
-    }
+    say_what_is_kept(exchange, r);
     if status == Status::ERROR {
         r.finalize(Status::ERROR);
     } else {

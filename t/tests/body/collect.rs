@@ -6,6 +6,7 @@ wasmx_t::on_every_engine![
     a_pause_collects_the_whole,
     a_pause_collects_what_comes_in_chunks,
     a_pause_collects_no_more_than_the_buffers,
+    the_connection_ends_after_what_was_collected,
     headers_may_still_be_changed_while_the_body_is_collected,
 ];
 
@@ -51,4 +52,19 @@ fn a_pause_collects_what_comes_in_chunks(engine: Engine) {
     let script = "response_body: collect; at_end body response 0 100; at_end write response 0 100 <{it}>";
     let ng = Nginx::new(engine).script("/", script, up.pass()).start();
     ng.get("/").status(200).body("<hello>");
+}
+
+fn the_connection_ends_after_what_was_collected(engine: Engine) {
+    let up = Upstream::new();
+    let tap = up.tap();
+    let script = "response_body: say piece {size} {end}; collect";
+    let ng = Nginx::new(engine).script("/", script, ("proxy_buffering off;", up.pass())).start();
+    let mut connection = ng.request("GET", "/").begin();
+    tap.send("one ");
+    ng.log().wait("piece 4 false");
+    tap.send("two");
+    drop(tap);
+    let (bytes, in_order) = connection.rest();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    assert!(in_order && text.ends_with("\r\n0\r\n\r\n") && text.contains("one two"), "{text}");
 }

@@ -3,10 +3,12 @@
 mod buffers;
 mod collect;
 mod matrix;
+mod memory;
 mod request;
 mod response;
 mod sources;
 mod store;
 mod unbuffered;
 mod unbuffered_ends;
+mod untouched;
 mod upstreams;

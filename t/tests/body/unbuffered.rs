@@ -18,6 +18,8 @@ wasmx_t::on_every_engine![
     a_location_with_its_own_body_reads_the_whole,
     a_location_whose_upstream_is_a_variable,
     a_content_length_that_was_removed_does_not_end_the_body,
+    a_mirror_gets_the_changed_body_too,
+    a_slow_body_is_collected_as_long_as_it_comes,
     a_filter_without_a_body_callback_changes_nothing,
     a_second_request_on_the_connection_is_intact,
 ];
@@ -265,6 +267,41 @@ fn a_content_length_that_was_removed_does_not_end_the_body(engine: Engine) {
     connection.send("more").response().status(200);
     up.saw(|req| {
         req.body("<four<more").no_header("content-length");
+    });
+}
+
+fn a_mirror_gets_the_changed_body_too(engine: Engine) {
+    let (up, other) = (Upstream::new(), Upstream::new());
+    let lines = (STREAM, "mirror /mirror;", up.pass());
+    let ng = Nginx::new(engine)
+        .script("/", "request_body: say piece {size}; write request 0 0 <", lines)
+        .location("/mirror", ("proxy_wasm off; internal;", other.pass()))
+        .start();
+    let mut connection = begin(&ng, 8);
+    connection.send("four");
+    ng.log().wait("piece 4");
+    connection.send("more").response().status(200);
+    for up in [up, other] {
+        up.saw(|req| {
+            req.body("<four<more").header("content-length", "10");
+        });
+    }
+}
+
+fn a_slow_body_is_collected_as_long_as_it_comes(engine: Engine) {
+    let up = Upstream::new();
+    let script = "configure: tick 100; tick: say beat; request_body: say piece {size}; collect";
+    let ng = Nginx::new(engine).script("/", script, ("send_timeout 500ms;", STREAM, up.pass())).start();
+    let mut connection = begin(&ng, 8);
+    for size in 1..8 {
+        connection.send("x");
+        ng.log().wait(&format!("piece {size}"));
+        ng.log().from_here().wait_for(2, "beat");
+    }
+    connection.send("x").response().status(200);
+    ng.log().lacks("longer than");
+    up.saw(|req| {
+        req.body("xxxxxxxx");
     });
 }
 

@@ -119,10 +119,12 @@ fn http2_bodies_come_part_by_part(engine: Engine) {
 }
 
 fn http2_bodies_are_held_and_changed(engine: Engine) {
-    for (script, expected) in [("collect; at_end write request 0 0 <", "<fourmore"), ("pause", "fourmore")] {
+    for (script, expected) in [
+        ("request_body: say piece; collect; at_end write request 0 0 <", "<fourmore"),
+        ("configure: tick 10; request_body: say piece; pause; tick: each continue 0", "fourmore"),
+    ] {
         let up = Upstream::new().ok("fine");
-        let script = format!("configure: tick 10; request_body: say piece; {script}; tick: each continue 0");
-        let ng = http2(engine, &script, &up);
+        let ng = http2(engine, script, &up);
         let response = post(&ng, |body| {
             let _ = body.write_all(b"four");
             ng.log().wait("piece");

@@ -11,6 +11,7 @@ use crate::{LIVE, driven, trouble, wild};
 
 thread_local! {
     static TRACE: Cell<bool> = const { Cell::new(false) };
+    static QUIET: Cell<bool> = const { Cell::new(false) };
     static COUNT: Cell<u32> = const { Cell::new(0) };
     static ONCE: RefCell<HashSet<String>> = RefCell::new(HashSet::new());
     static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -82,6 +83,12 @@ impl Turn {
                 }
             }
             "each" => self.each(rest),
+            // Without a log line: for what is done a thousand times.
+            "quietly" => {
+                QUIET.set(true);
+                self.statement(rest);
+                QUIET.set(false);
+            }
             // What the callback returns, and how it ends.
             "trace" => {}
             "pause" => self.outcome.pause = true,
@@ -311,6 +318,9 @@ impl Turn {
 
     /// A call of the host, its status, and what it gave if it is one that gives something.
     fn tell(&self, statement: &str, status: u32) {
+        if QUIET.get() {
+            return;
+        }
         // Log lines of nginx end at 2 KB.
         let statement = statement.get(..200).unwrap_or(statement);
         const GIVING: [&str; 16] = [
