@@ -80,6 +80,11 @@ impl ResponseBody {
         !self.input.borrow().queued().is_empty()
     }
 
+    /// Whether something that we sent waits for the client to take it.
+    pub(super) fn is_busy(&self, r: Request<'_>) -> bool {
+        r.output_waits() && self.output.borrow_mut().is_busy(r)
+    }
+
     /// Puts a chain behind what waits.
     pub(super) fn add_input(&self, r: Request<'_>, chain: Chain<'_>) -> Result<(), Failed> {
         self.input.borrow_mut().hold_chain(r, chain)

@@ -105,7 +105,9 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
 fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     let body = &exchange.body;
     let header_waits = exchange.response_waits();
-    if header_waits || body.has_input() || chain.iter().any(|buf| buf.is_file()) {
+    // What we made of the part before is still on its way: more is taken no faster than the client takes it.
+    let waits = header_waits || body.has_input() || (!chain.is_empty() && body.is_busy(r));
+    if waits || chain.iter().any(|buf| buf.is_file()) {
         if !header_waits && !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) && !body.has_input() {
             return http::next_body_filter(r, chain);
         }
@@ -126,7 +128,7 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     let status = if body.is_shown(orders, bytes) {
         body.part.lent.with(chain, || pass(exchange, r, 0, orders, Some(chain)))
     } else {
-        pass_unseen(exchange, r, chain, orders)
+        pass_unseen(exchange, r, orders, Some(chain))
     };
     body.part.forget();
     say_what_is_kept(exchange, r);
@@ -140,18 +142,21 @@ fn say_what_is_kept(exchange: &Exchange, r: Request<'_>) {
     r.set_filter_buffered(waits && !exchange.body.dropped.get());
 }
 
-/// Passes on what filters are not shown: orders of nginx's without bytes.
-fn pass_unseen(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>, orders: Orders) -> Status {
+/// Passes on what filters are not shown: orders of nginx's without bytes. `chain` is nginx's own, if it is that.
+fn pass_unseen(exchange: &Exchange, r: Request<'_>, orders: Orders, chain: Option<Chain<'_>>) -> Status {
     if exchange.body.keeps_something() {
         if orders.last {
             exchange.body.end_came();
         }
-        chain.consume();
+        if let Some(chain) = chain {
+            chain.consume();
+        }
         return Status::OK;
     }
-    match release_header(exchange, r, orders) {
-        Ok(()) => http::next_body_filter(r, chain),
-        Err(status) => status,
+    match (release_header(exchange, r, orders), chain) {
+        (Err(status), _) => status,
+        (Ok(()), Some(chain)) => http::next_body_filter(r, chain),
+        (Ok(()), None) => exchange.body.send(r, orders),
     }
 }
 
@@ -209,9 +214,15 @@ fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
         return body.send_input(r);
     }
     while body.has_input() {
+        if body.is_busy(r) {
+            let status = http::next_body_filter(r, Chain::empty());
+            if status == Status::ERROR || body.is_busy(r) {
+                return if status == Status::ERROR { status } else { Status::AGAIN };
+            }
+        }
         let status = match body.take_piece(r) {
             Ok(orders) if body.is_shown(orders, body.read_len()) => pass(exchange, r, 0, orders, None),
-            Ok(orders) => body.send(r, orders),
+            Ok(orders) => pass_unseen(exchange, r, orders, None),
             Err(error) => {
                 error!(r.log(), "[proxy-wasm] cannot read the response body: {error}");
                 Status::ERROR

@@ -202,7 +202,9 @@ impl Output {
 
     /// Whether something that was sent is still on its way.
     pub fn is_busy(&mut self, r: Request<'_>) -> bool {
-        self.recycle(r, &mut ptr::null_mut());
+        if !self.busy.is_null() {
+            self.recycle(r, &mut ptr::null_mut());
+        }
         !self.busy.is_null()
     }
 
@@ -302,6 +304,16 @@ impl Request<'_> {
             let r = self.as_ptr();
             let others = sys::ngx_http_request_s::buffered_raw(r) & !BIT;
             sys::ngx_http_request_s::set_buffered_raw(r, others | if holds { BIT } else { 0 });
+        }
+    }
+
+    /// Whether output has to wait: for a client that cannot take more now, or, in a subrequest, for its turn.
+    pub fn output_waits(self) -> bool {
+        let connection = self.connection();
+        // SAFETY: the connection outlives the request; its data is the request that may send (ngx_http_postpone_filter).
+        unsafe {
+            (*connection).buffered() & sys::NGX_HTTP_WRITE_BUFFERED != 0
+                || (*connection).data != self.as_ptr().cast::<std::ffi::c_void>()
         }
     }
 }

@@ -14,10 +14,12 @@ wasmx_t::on_every_engine![
     a_proxied_response_of_a_gigabyte,
     a_response_of_a_gigabyte_that_filters_change,
     a_file_of_a_gigabyte,
+    a_response_that_waits_for_a_slow_client,
     a_request_that_waits_for_a_slow_upstream,
 ];
 
 const GIB: usize = 1 << 30;
+const SIZE: usize = 256 << 20;
 /// How much a worker may grow while a body goes through it.
 const ROOM: usize = 16 << 20;
 
@@ -105,6 +107,47 @@ fn a_file_of_a_gigabyte(engine: Engine) {
     streams(&ng, "/file");
 }
 
+fn a_response_that_waits_for_a_slow_client(engine: Engine) {
+    for buffering in ["on", "off"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let sent = Arc::new(AtomicUsize::new(0));
+        let server = std::thread::spawn({
+            let sent = sent.clone();
+            move || {
+                let (mut stream, _) = listener.accept().expect("nginx");
+                let mut piece = vec![0; 1 << 18];
+                let _ = stream.read(&mut piece);
+                let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes());
+                while sent.load(Ordering::Relaxed) < SIZE && stream.write_all(&piece).is_ok() {
+                    sent.fetch_add(piece.len(), Ordering::Relaxed);
+                }
+            }
+        });
+        let lines = (DIRECT, format!("proxy_buffering {buffering}; proxy_pass http://{address};"));
+        let ng = Nginx::new(engine).script("/", "response_body: quietly write response 0 1 A", lines).start();
+        let before = resident(&ng);
+        let mut client = TcpStream::connect(ng.address()).expect("nginx");
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("a request");
+        stalls(&ng, before, &sent);
+        let len = std::io::copy(&mut client, &mut std::io::sink()).expect("the response");
+        assert!((SIZE..SIZE + 1000).contains(&(len as usize)), "{len} bytes came");
+        server.join().expect("the upstream");
+    }
+}
+
+/// Waits until nobody takes more of a body, and sees that not much of it was taken, nor kept.
+fn stalls(ng: &Running, before: usize, sent: &AtomicUsize) {
+    eventually("whoever sends to be kept waiting", || {
+        let before = sent.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(100));
+        (before > 0 && before == sent.load(Ordering::Relaxed)).then_some(())
+    });
+    let (taken, grown) = (sent.load(Ordering::Relaxed), resident(ng).saturating_sub(before));
+    assert!(taken < SIZE / 2, "{taken} bytes were taken");
+    assert!(grown < ROOM, "the worker grew by {grown} bytes");
+}
+
 /// An upstream that reads a request only when it is told to, and answers with its length.
 fn slow() -> (SocketAddr, Sender<()>, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -131,7 +174,6 @@ fn slow() -> (SocketAddr, Sender<()>, JoinHandle<usize>) {
 }
 
 fn a_request_that_waits_for_a_slow_upstream(engine: Engine) {
-    const SIZE: usize = 256 << 20;
     let (address, go, server) = slow();
     let lines = format!("proxy_request_buffering off; proxy_http_version 1.1; proxy_pass http://{address};");
     let ng = Nginx::new(engine)
@@ -152,14 +194,7 @@ fn a_request_that_waits_for_a_slow_upstream(engine: Engine) {
             }
         }
     });
-    eventually("the client to be kept waiting", || {
-        let before = sent.load(Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(100));
-        (before > 0 && before == sent.load(Ordering::Relaxed)).then_some(())
-    });
-    let (taken, grown) = (sent.load(Ordering::Relaxed), resident(&ng).saturating_sub(before));
-    assert!(taken < SIZE / 2, "{taken} bytes were taken from the client");
-    assert!(grown < ROOM, "the worker grew by {grown} bytes");
+    stalls(&ng, before, &sent);
     go.send(()).expect("the upstream");
     writer.join().expect("the client");
     let mut response = String::new();

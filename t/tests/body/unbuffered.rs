@@ -290,8 +290,8 @@ fn a_mirror_gets_the_changed_body_too(engine: Engine) {
 
 fn a_slow_body_is_collected_as_long_as_it_comes(engine: Engine) {
     let up = Upstream::new();
-    let script = "configure: tick 100; tick: say beat; request_body: say piece {size}; collect";
-    let ng = Nginx::new(engine).script("/", script, ("send_timeout 500ms;", STREAM, up.pass())).start();
+    let script = "configure: tick 200; tick: say beat; request_body: say piece {size}; collect";
+    let ng = Nginx::new(engine).script("/", script, ("send_timeout 2s;", STREAM, up.pass())).start();
     let mut connection = begin(&ng, 8);
     for size in 1..8 {
         connection.send("x");
