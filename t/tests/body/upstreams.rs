@@ -25,7 +25,7 @@ fn scgi(length: usize) -> (SocketAddr, JoinHandle<String>) {
         let (mut stream, _) = listener.accept().expect("nginx");
         let (mut seen, mut room) = (Vec::new(), [0; 4096]);
         // A netstring of headers, and the body behind its comma.
-        while !seen.windows(2).rposition(|end| end == b"\0,").is_some_and(|at| seen.len() >= at + 2 + length) {
+        while seen.windows(2).rposition(|end| end == b"\0,").is_none_or(|at| seen.len() < at + 2 + length) {
             match stream.read(&mut room) {
                 Ok(count) if count > 0 => seen.extend_from_slice(&room[..count]),
                 _ => break,
