@@ -1,7 +1,6 @@
 //! Contexts and the order of their callbacks.
 
 mod aborts;
-mod abort;
 mod after_the_end;
 mod connection;
 mod context;
