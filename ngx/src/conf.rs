@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    cell::{Ref, RefMut},
+    cell::RefMut,
     ffi::{CStr, OsStr},
     fmt,
     marker::PhantomData,
@@ -160,11 +160,6 @@ impl<'a> Conf<'a> {
     /// The configuration of the location (server, http block) that is being read. Only inside `http {}`.
     pub fn loc_conf<M: HttpModule>(self) -> RefMut<'a, M::Loc> {
         http::conf::loc_slot::<M>(self).expect("not inside http {}").borrow_mut()
-    }
-
-    /// [`Conf::core_conf`], to read.
-    pub fn core_conf_ref<M: CoreModule>(self) -> Ref<'a, M::Conf> {
-        self.cycle().core_slot::<M>().expect("the modules of one library are loaded together").borrow()
     }
 }
 

@@ -24,12 +24,6 @@ impl<'a> Cycle<'a> {
         Cycle { raw, _lent: PhantomData }
     }
 
-    /// The cycle that is being served. The closure may not keep it: a reload of a single-process nginx frees it.
-    pub fn with_current<R>(f: impl FnOnce(Cycle<'_>) -> R) -> R {
-        // SAFETY: ngx_cycle is valid whenever modules run, and is not replaced while they do.
-        f(unsafe { Cycle::from_raw(sys::ngx_cycle.cast()) })
-    }
-
     #[inline]
     pub fn as_ptr(self) -> *mut sys::ngx_cycle_t {
         self.raw

@@ -107,11 +107,6 @@ impl Posted {
         // SAFETY: the event is ours; the shim looks whether it is posted.
         unsafe { sys::wasmx_delete_posted_event(self.0.as_ptr()) }
     }
-
-    pub fn is_posted(&self) -> bool {
-        // SAFETY: the event is ours.
-        unsafe { sys::ngx_event_t::posted_raw(self.0.as_ptr()) != 0 }
-    }
 }
 
 impl Drop for Posted {

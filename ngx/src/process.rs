@@ -32,25 +32,6 @@ pub fn worker_index() -> usize {
     unsafe { sys::ngx_worker }
 }
 
-/// `nginx -t`, `-T`: the configuration is read, and nothing is started.
-pub fn is_test_config() -> bool {
-    // SAFETY: as in kind().
-    unsafe { sys::ngx_test_config != 0 }
-}
-
-/// A running nginx reads its configuration again (HUP): requests are being served.
-pub fn is_reconfiguring() -> bool {
-    // SAFETY: ngx_cycle is never null once modules run; the cycle that main() makes up before it reads the first
-    // configuration has no conf_ctx (ngx_is_init_cycle).
-    unsafe { !(*sys::ngx_cycle).conf_ctx.is_null() }
-}
-
-/// The worker was told to end: it waits for its requests, or (quick shutdown) for nothing.
-pub fn is_exiting() -> bool {
-    // SAFETY: as in kind(); signal handlers set the last two, and a stale value does no harm.
-    unsafe { sys::ngx_exiting != 0 || sys::ngx_quit != 0 || sys::ngx_terminate != 0 }
-}
-
 /// The process id, as nginx caches it.
 pub fn pid() -> i32 {
     // SAFETY: as in kind().

@@ -72,11 +72,6 @@ impl Output {
         Ok(())
     }
 
-    /// Queues all buffers of a chain, and consumes them.
-    pub fn push_chain(&mut self, r: Request<'_>, chain: Chain<'_>) -> Result<(), Failed> {
-        chain.iter().try_for_each(|buf| self.push(r, buf))
-    }
-
     /// Queues the buffers themselves, unconsumed: whoever owns them is held back until [`Output::take_piece`] or
     /// [`Output::send`] has taken them. The chain's links are copied, since they are only lent.
     pub fn hold_chain(&mut self, r: Request<'_>, chain: Chain<'_>) -> Result<(), Failed> {

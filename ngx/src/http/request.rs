@@ -150,18 +150,6 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// nginx's number of the connection.
-    pub fn connection_number(self) -> u64 {
-        // SAFETY: the connection outlives the request.
-        unsafe { (*self.connection()).number }
-    }
-
-    /// How many requests came over this connection, this one included.
-    pub fn connection_requests(self) -> usize {
-        // SAFETY: the connection outlives the request.
-        unsafe { (*self.connection()).requests }
-    }
-
     /// When the request's first bytes came, since the epoch.
     pub fn start_time(self) -> Duration {
         // SAFETY: valid for 'a (from_raw).
@@ -266,10 +254,9 @@ impl<'a> Request<'a> {
     /// when this returns.
     pub fn wake(self, f: impl FnOnce(Request<'a>)) {
         let connection = self.connection();
-        // SAFETY: the log's data of an http connection is an ngx_http_log_ctx_t (ngx_http_set_log_request). When the
-        // request ended in f, the connection struct is readable still: nginx frees those of HTTP/2 from a posted event
-        // (ngx_http_v2_close_stream), and ngx_http_run_posted_requests looks at `destroyed` first. It is what
-        // ngx_http_upstream_handler does.
+        // SAFETY: the log's data of an http connection is an ngx_http_log_ctx_t (ngx_http_set_log_request). The connection
+        // is readable when f has ended the request: nginx frees those of HTTP/2 from a posted event, and
+        // ngx_http_run_posted_requests looks at `destroyed` first, as in ngx_http_upstream_handler.
         unsafe {
             let log = (*(*connection).log).data.cast::<sys::ngx_http_log_ctx_t>();
             if !log.is_null() {
@@ -314,15 +301,6 @@ impl<'a> Request<'a> {
             (*self.raw).read_event_handler = Some(sys::ngx_http_test_reading);
             (*self.raw).write_event_handler = Some(sys::ngx_http_request_empty_handler);
             let _ = sys::ngx_handle_read_event((*self.connection()).read, 0);
-        }
-    }
-
-    /// While the request waits: read nothing from the client.
-    pub fn block_reading(self) {
-        // SAFETY: valid for 'a (from_raw).
-        unsafe {
-            (*self.raw).read_event_handler = Some(sys::ngx_http_block_reading);
-            (*self.raw).write_event_handler = Some(sys::ngx_http_request_empty_handler);
         }
     }
 

@@ -68,12 +68,6 @@ impl<'a> Request<'a> {
         value_of(value)
     }
 
-    /// A variable's value by its index. Values are computed once, unless the variable says otherwise.
-    pub fn indexed_variable(self, index: VariableIndex) -> Option<&'a [u8]> {
-        // SAFETY: the request is valid, and the index from its configuration; nginx checks its range.
-        value_of(unsafe { sys::ngx_http_get_flushed_variable(self.as_ptr(), index.0) })
-    }
-
     /// Calls `visit` with the name and the value of each variable that the configuration uses and that has a value by
     /// now. None is computed for it.
     pub fn for_each_indexed_variable(self, mut visit: impl FnMut(&[u8], &[u8])) {
