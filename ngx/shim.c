@@ -37,6 +37,22 @@ wasmx_del_timer(ngx_event_t *ev)
 }
 
 
+ngx_int_t
+wasmx_add_read_event(ngx_event_t *rev)
+{
+    return ngx_add_event(rev, NGX_READ_EVENT,
+                         (ngx_event_flags & NGX_USE_CLEAR_EVENT)
+                         ? NGX_CLEAR_EVENT : NGX_LEVEL_EVENT);
+}
+
+
+ngx_int_t
+wasmx_del_read_event(ngx_event_t *rev)
+{
+    return ngx_del_event(rev, NGX_READ_EVENT, 0);
+}
+
+
 void
 wasmx_conf_log(ngx_conf_t *cf, ngx_uint_t level, const u_char *data, size_t len)
 {

@@ -22,6 +22,10 @@ void wasmx_delete_posted_event(ngx_event_t *ev);
 void wasmx_add_timer(ngx_event_t *ev, ngx_msec_t timer);
 void wasmx_del_timer(ngx_event_t *ev);
 
+/* src/event/ngx_event.h: macros. By edges where the method can do that */
+ngx_int_t wasmx_add_read_event(ngx_event_t *rev);
+ngx_int_t wasmx_del_read_event(ngx_event_t *rev);
+
 /* src/core/ngx_conf_file.h, ngx_log.h: text as it is, never a format */
 void wasmx_conf_log(ngx_conf_t *cf, ngx_uint_t level, const u_char *data,
     size_t len);

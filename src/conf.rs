@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod module;
 mod problems;
+mod shm;
 mod trial;
 mod values;
 mod wasm_block;
@@ -23,6 +24,7 @@ use ngx::{Cycle, Failed, Level};
 pub use self::http::{Chain, DIRECTIVES as HTTP_DIRECTIVES, Filter, HttpConf, LocConf};
 pub use self::module::Module;
 use self::problems::{At, Problems};
+pub use self::shm::{DEFAULT as DEFAULT_SHM, Kind as ShmKind, ShmZone};
 pub use self::values::{FailurePolicy, Isolation};
 pub use self::wasm_block::DIRECTIVES as CORE_DIRECTIVES;
 use self::wasm_block::Settings;
@@ -50,6 +52,10 @@ pub struct WasmConf {
     pub memory_limit: u64,
     /// Whether traps are logged with the guest's frames.
     pub backtraces: bool,
+    /// Zones of shared data and queues, those included that nobody declared.
+    pub shm: Vec<ShmZone>,
+    /// Whether there are queues.
+    pub queues: bool,
 
     /// Where the block stands; `None` without one.
     block: Option<At>,
@@ -78,6 +84,8 @@ impl Default for WasmConf {
             instances: defaults.instances,
             memory_limit: defaults.memory_limit,
             backtraces: defaults.backtraces,
+            shm: Vec::new(),
+            queues: false,
             block: None,
             settings: Settings::default(),
             engines: engines::Engines::default(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engines::{Config, Export, FlagEffect, FlagError, ImportError, Ticker, WasmEngine};
+use engines::{Config, Export, FlagEffect, FlagError, Import, ImportError, Ticker, WasmEngine};
 
 use crate::proxy_wasm::vm::{Program, VmConfig};
 use crate::worker::WorkerHost;
@@ -53,6 +53,8 @@ pub trait Compiled: Send + Sync {
     fn link(&self, config: VmConfig) -> Result<Arc<dyn Program<WorkerHost>>, Vec<ImportError>>;
 
     fn exports(&self) -> Vec<Export>;
+
+    fn imports(&self) -> Vec<Import>;
 }
 
 /// Makes an engine of this build.
@@ -127,5 +129,9 @@ impl<E: WasmEngine> Compiled for Unlinked<E> {
 
     fn exports(&self) -> Vec<Export> {
         self.engine.exports(&self.module)
+    }
+
+    fn imports(&self) -> Vec<Import> {
+        self.engine.imports(&self.module)
     }
 }

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod proxy_wasm;
+pub mod shm;
 pub mod wasi;
 
 #[cfg(feature = "nginx")]

@@ -2,6 +2,7 @@
 
 use ngx::http::{BodyHandlers, Chain, HttpFilter, HttpModule, Request};
 use ngx::module::CoreModule;
+use ngx::process::{self, Kind};
 use ngx::{Conf, Cycle, Directive, Failed, Status};
 
 use crate::conf::{self, HttpConf, LocConf, WasmConf};
@@ -33,11 +34,15 @@ impl CoreModule for Core {
 
     fn init_module(cycle: Cycle<'_>, conf: &WasmConf) -> Result<(), Failed> {
         conf::announce(cycle, conf);
+        worker::zones_changed(conf);
         Ok(())
     }
 
     fn init_process(_: Cycle<'_>, conf: &WasmConf) -> Result<(), Failed> {
-        worker::start(conf);
+        // Not in the processes that look after caches.
+        if matches!(process::kind(), Kind::Worker | Kind::Single) {
+            worker::start(conf);
+        }
         Ok(())
     }
 

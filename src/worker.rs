@@ -3,6 +3,8 @@
 
 mod host;
 mod instance;
+mod queues;
+mod shared;
 mod slot;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +16,8 @@ use ngx::{Log, warn};
 
 pub use self::host::WorkerHost;
 pub use self::instance::{Failure, Instance};
+use self::queues::Receivers;
+pub use self::shared::Shared;
 use self::slot::Slot;
 use crate::conf::{Filter, WasmConf};
 use crate::engine::Runtime;
@@ -29,6 +33,8 @@ thread_local! {
 pub struct Worker {
     slots: Vec<Slot>,
     environ: Arc<[Vec<u8>]>,
+    shared: Arc<Shared>,
+    receivers: Receivers,
     time_limit: Option<Duration>,
     runtimes: Vec<Arc<dyn Runtime>>,
     overflow: Cell<(u64, Option<Instant>)>,
@@ -55,6 +61,8 @@ pub fn start(conf: &WasmConf) {
     let worker = Rc::new(Worker {
         slots,
         environ: conf.environ.clone(),
+        shared: Arc::new(Shared::of(conf)),
+        receivers: Receivers::new(conf.queues),
         time_limit: conf.time_limit,
         runtimes: conf.runtimes.clone(),
         overflow: Cell::new((0, None)),
@@ -65,6 +73,11 @@ pub fn start(conf: &WasmConf) {
     for slot in &worker.slots {
         slot.running(&worker);
     }
+}
+
+/// The zones of shared memory are now those of `conf`: in an nginx of one process, where workers are not replaced.
+pub fn zones_changed(conf: &WasmConf) {
+    with(|worker| worker.shared.replace(conf));
 }
 
 /// Ends the worker's VMs and threads, before nginx takes the process down.
@@ -87,7 +100,7 @@ impl Worker {
         log: Log<'_>,
     ) -> Option<Rc<Instance>> {
         let slot = self.slots.get(*filters.clone().next()?.module.get()?)?;
-        let instance = slot.instance(filters, &self.environ, log)?;
+        let instance = slot.instance(filters, self, log)?;
         self.warn_of_overflow(log);
         Some(instance)
     }
@@ -117,6 +130,7 @@ impl Worker {
     fn instance_died(&self, instance: &Rc<Instance>) {
         if let Some(slot) = self.slots.iter().find(|slot| slot.holds(instance)) {
             slot.replace();
+            self.receivers.forget(slot.module());
         }
     }
 

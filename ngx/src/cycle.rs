@@ -39,6 +39,17 @@ impl<'a> Cycle<'a> {
         unsafe { Pool::from_raw((*self.raw).pool) }
     }
 
+    /// The number of workers that the configuration asks for; known in `init_conf`.
+    pub fn worker_processes(self) -> usize {
+        // SAFETY: the core module is the first that is configured; its slot is an ngx_core_conf_t (ngx_core_module_create_conf).
+        let count = unsafe {
+            let slots = (*self.raw).conf_ctx;
+            let slot = if slots.is_null() { std::ptr::null_mut() } else { *slots.add(sys::ngx_core_module.index) };
+            slot.cast::<sys::ngx_core_conf_t>().as_ref().map_or(1, |conf| conf.worker_processes)
+        };
+        usize::try_from(count).unwrap_or(1).max(1)
+    }
+
     /// The folder that relative paths are resolved against (`-p`).
     pub fn prefix(self) -> PathBuf {
         // SAFETY: valid for 'a, as the cycle.

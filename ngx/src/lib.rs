@@ -21,11 +21,13 @@ pub mod log;
 pub mod module;
 pub mod pool;
 pub mod process;
+pub mod readable;
 pub mod shm;
 pub mod ssl;
 pub mod str;
 pub mod sys;
 pub mod timer;
+pub mod wake;
 
 pub use conf::{Arity, Conf, ConfError, Contexts, Directive};
 pub use cycle::Cycle;

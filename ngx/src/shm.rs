@@ -12,14 +12,14 @@ use std::{
     num::NonZeroUsize,
     ptr::{self, NonNull},
     slice,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering, compiler_fence},
 };
 
 use crate::{Cycle, Failed, guard::guard, module::CoreModule, str::lend, sys};
 
-/// Words at the end of a zone that the slab pool does not know: the dirty word, and [`Memory::words`].
-const TAIL: usize = 32;
-const TAIL_BYTES: usize = TAIL * size_of::<AtomicU64>();
+/// Words of a zone that the slab pool does not know: the dirty word, and [`Memory::words`].
+const WORDS: usize = 32;
+const WORD_BYTES: usize = WORDS * size_of::<AtomicU64>();
 
 /// The least size of a zone in bytes, a multiple of which nginx wants: three pages.
 pub fn least_size() -> usize {
@@ -78,6 +78,13 @@ impl<L: Layout> Zone<L> {
         unsafe { (*zone.as_ptr()).init = Some(init::<L>) };
         Ok(Self(zone, PhantomData))
     }
+}
+
+impl<L> Zone<L> {
+    /// The zone, whatever is in it.
+    pub fn untyped(self) -> Zone<()> {
+        Zone(self.0, PhantomData)
+    }
 
     /// The zone's memory; `None` before nginx has made it.
     pub fn memory(self) -> Option<Memory> {
@@ -132,17 +139,24 @@ impl Memory {
         Some(Self { pool: NonNull::new(addr.cast())?, size })
     }
 
-    /// Takes the tail from the slab pool of a new zone, whose memory is zeroed.
+    /// Finds a place for the words of a new zone: between the pool's own data and its first page, which is aligned, or
+    /// after the last page, which then is lost.
     ///
     /// # Safety
     /// The zone is new: no worker has it.
     unsafe fn set_up(self) {
         // SAFETY: nginx has put a slab pool at the zone's beginning (ngx_init_zone_pool); making it anew with an earlier
-        // end leaves the tail out.
+        // end leaves the words out. ngx_slab_init clears one page's data more than it uses at most.
         unsafe {
             let pool = self.pool.as_ptr();
-            (*pool).end = pool.cast::<u8>().add(self.size - TAIL_BYTES);
+            let used = (*pool).last.add(1) as usize;
+            if (*pool).start as usize - used < WORD_BYTES {
+                (*pool).end = pool.cast::<u8>().add(self.size - WORD_BYTES);
+            }
             self.make_empty();
+        }
+        for word in self.all_words() {
+            word.store(0, Ordering::Relaxed);
         }
     }
 
@@ -164,19 +178,21 @@ impl Memory {
 
     /// Words of the zone's own, zero at first, which live as long as it does and are never emptied by [`Locked::reset`].
     pub fn words<'a>(self) -> &'a [AtomicU64] {
-        &self.tail()[1..]
+        &self.all_words()[1..]
     }
 
-    fn tail<'a>(self) -> &'a [AtomicU64] {
-        // SAFETY: the last words of the mapping, which is aligned to pages and a multiple of them long; the slab pool ends
-        // before them. They are used atomically only.
+    fn all_words<'a>(self) -> &'a [AtomicU64] {
+        // SAFETY: within the mapping; both places are aligned to pages before the size is taken off. The pool has nothing
+        // there (see set_up). They are used atomically only.
         unsafe {
-            let at = self.pool.as_ptr().cast::<u8>().add(self.size - TAIL_BYTES);
-            slice::from_raw_parts(at.cast(), TAIL)
+            let pool = self.pool.as_ptr();
+            let end = pool.cast::<u8>().add(self.size);
+            let behind = if (*pool).end == end { (*pool).start } else { end };
+            slice::from_raw_parts(behind.sub(WORD_BYTES).cast(), WORDS)
         }
     }
 
-    /// Everything between the pool's own data and the tail, as words, zero at first: for a zone that is used without
+    /// All of the pool's pages, as words, zero at first: for a zone that is used without
     /// [`Locked::alloc`].
     pub fn flat<'a>(self) -> &'a [AtomicU64] {
         // SAFETY: the pool's pages, aligned to pages. They are used atomically only, by the contract of this function.
@@ -222,14 +238,22 @@ impl Locked {
         self.memory.pool.as_ptr()
     }
 
-    /// Whether somebody has begun to change the zone and has not come to the end.
-    pub fn is_dirty(&self) -> bool {
-        self.memory.tail()[0].load(Ordering::Acquire) != 0
+    /// [`Memory::words`].
+    pub fn words(&self) -> &[AtomicU64] {
+        self.memory.words()
     }
 
-    /// Says that a change begins, or that it is complete.
+    /// Whether somebody has begun to change the zone and has not come to the end.
+    pub fn is_dirty(&self) -> bool {
+        self.memory.all_words()[0].load(Ordering::Relaxed) != 0
+    }
+
+    /// Says that a change begins, or that it is complete. A killed process has done all that comes before the place where
+    /// it was killed and nothing of what comes after it, so that it is only for the compiler to keep the order.
     pub fn set_dirty(&mut self, dirty: bool) {
-        self.memory.tail()[0].store(dirty.into(), Ordering::SeqCst);
+        compiler_fence(Ordering::SeqCst);
+        self.memory.all_words()[0].store(dirty.into(), Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// Frees everything that was allocated, whatever state it is in.

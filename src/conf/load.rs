@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::problems::{one_line, system};
 use super::values::{self, Digest};
-use super::{Module, WasmConf, cache, trial};
+use super::{Module, WasmConf, cache, shm, trial};
 use crate::engine::Runtime;
 use crate::proxy_wasm::vm::{DONE_PATIENCE, VmConfig};
 
@@ -29,6 +29,7 @@ pub fn run(cycle: Cycle<'_>, conf: &mut WasmConf) {
         load(log, conf, module);
     }
     conf.modules = modules;
+    shm::settle(cycle, conf);
     trial::run(log, conf);
 }
 

@@ -44,7 +44,7 @@ fn start(log: Log<'_>, conf: &mut WasmConf, program: &Arc<dyn Program<WorkerHost
     for filter in filters {
         let running = match vm.take().filter(|vm| vm.alive()) {
             Some(running) => Ok(running),
-            None => program.clone().start(WorkerHost::trial(conf.environ.clone()), VmKind::Root),
+            None => program.clone().start(WorkerHost::trial(conf), VmKind::Root),
         };
         match running {
             Ok(mut running) => {

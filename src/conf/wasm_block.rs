@@ -6,7 +6,7 @@ use ngx::{Arity, Conf, ConfError, Contexts, Directive};
 
 use super::problems::{At, duplicate, in_wasm, set, set_switch, words};
 use super::values::{self, FailurePolicy};
-use super::{WasmConf, engines, module};
+use super::{WasmConf, engines, module, shm};
 
 /// The least memory that a guest can have: one page of WebAssembly.
 const PAGE: usize = 64 << 10;
@@ -28,6 +28,8 @@ pub struct Settings {
 pub const DIRECTIVES: &[Directive] = &[
     Directive::new(c"wasm", Contexts::MAIN, Arity::Block, block),
     inside(c"module", Arity::Range(2, 5), |cf| in_wasm(cf, module::read)),
+    inside(c"shm_kv", Arity::Range(2, 3), |cf| in_wasm(cf, shm::data)),
+    inside(c"shm_queue", Arity::Range(2, 3), |cf| in_wasm(cf, shm::queue)),
     inside(c"engine", Arity::Exact(1), |cf| in_wasm(cf, engines::default_engine)),
     inside(c"compiler", Arity::Exact(1), |cf| in_wasm(cf, engines::default_compiler)),
     inside(c"instances", Arity::Exact(1), |cf| {

@@ -77,6 +77,8 @@ exports! {
     configure: "proxy_on_configure" (u32, u32) -> u32;
     /// A root's timer.
     tick: "proxy_on_tick" (u32) -> ();
+    /// There may be something in a queue: its receiver's root, and its token.
+    queue_ready: "proxy_on_queue_ready" (u32, u32) -> ();
     /// The stream has ended; false asks to wait for `proxy_done`.
     done: "proxy_on_done" (u32) -> u32;
     /// The time to write log entries.

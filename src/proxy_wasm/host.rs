@@ -35,6 +35,21 @@ pub trait Host: Send + 'static {
     /// What guests read as their environment, `NAME=VALUE`.
     fn environ(&self) -> &[Vec<u8>];
 
+    // Shared data and queues. What is full answers [`Status::InternalFailure`], and is told in the log by the server.
+
+    /// Appends the shared value of a key to `out`, and gives its cas, which is never 0.
+    fn shared_value(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status>;
+    /// Sets a shared value, or deletes it with `None`; where `cas` is not 0, only if the key has that one.
+    fn set_shared_value(&mut self, key: &[u8], value: Option<&[u8]>, cas: u32) -> Result<(), Status>;
+    /// Makes or finds a queue, and a root context its receiver, which hears of items through
+    /// [`super::vm::Vm::queue_ready`], never before the running callback has returned. Its token is never 0.
+    fn register_queue(&mut self, root: u32, name: &[u8]) -> Result<u32, Status>;
+    /// The token of a queue that was registered.
+    fn resolve_queue(&mut self, name: &[u8]) -> Result<u32, Status>;
+    fn enqueue(&mut self, queue: u32, item: &[u8]) -> Result<(), Status>;
+    /// Takes the first item of a queue, and appends its bytes to `out`.
+    fn dequeue(&mut self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status>;
+
     /// The foreign functions of this server, beside those that need none.
     fn foreign_functions() -> &'static [&'static dyn ForeignFunction<Self>]
     where

@@ -412,6 +412,17 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
         })
     }
 
+    fn queue_ready(&mut self, root: u32, queue: u32, limit: Option<Duration>) -> Result<(), VmError> {
+        self.run(limit, |vm| {
+            if !vm.instance.data().contexts.is_root(root) {
+                return Err(VmError::NoContext);
+            }
+            vm.enter(root)?;
+            call!(vm.queue_ready(root, queue))?;
+            Ok(())
+        })
+    }
+
     fn remember(&mut self) -> bool {
         self.alive && self.instance.remember()
     }

@@ -8,6 +8,7 @@ mod lifecycle;
 mod maps;
 mod properties;
 mod server;
+mod shared;
 mod start;
 mod streams;
 mod wasi;

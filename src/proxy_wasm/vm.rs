@@ -174,6 +174,9 @@ pub trait Vm<H: Host> {
     /// Runs `on_tick` of a root context.
     fn tick(&mut self, root: u32, limit: Option<Duration>) -> Result<(), VmError>;
 
+    /// Runs `on_queue_ready` of a root context.
+    fn queue_ready(&mut self, root: u32, queue: u32, limit: Option<Duration>) -> Result<(), VmError>;
+
     /// Remembers the VM as it is now, its roots configured and without streams, for [`Vm::rewind`]. False when its
     /// engine cannot do that for this module.
     fn remember(&mut self) -> bool;

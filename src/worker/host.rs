@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ngx::{Level, Log};
+use ngx::{Level, Log, wake};
 
+use super::Shared;
+use crate::conf::WasmConf;
 use crate::http::Stream;
-use crate::proxy_wasm::abi::LogLevel;
+use crate::proxy_wasm::abi::{LogLevel, Status};
 use crate::proxy_wasm::host::{Host, LogLine};
 
-/// Where the ticks of a VM go.
+/// Where the ticks and the queues of a VM go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ticks {
     /// To the worker's timers, for the module of that index.
@@ -22,23 +24,25 @@ enum Ticks {
 #[derive(Clone, Debug)]
 pub struct WorkerHost {
     environ: Arc<[Vec<u8>]>,
+    shared: Arc<Shared>,
     ticks: Ticks,
 }
 
 impl WorkerHost {
-    /// The host of a trial start, in the master: nothing that it arms ever fires.
-    pub fn trial(environ: Arc<[Vec<u8>]>) -> Self {
-        Self { environ, ticks: Ticks::Ignored }
+    /// The host of a trial start, in the master: nothing that it arms ever fires, and nobody sees what it shares.
+    pub fn trial(conf: &WasmConf) -> Self {
+        let shared = Arc::new(Shared::scratch(conf));
+        Self { environ: conf.environ.clone(), shared, ticks: Ticks::Ignored }
     }
 
     /// The host of a VM that lives as long as one request.
-    pub(super) fn for_stream(environ: Arc<[Vec<u8>]>) -> Self {
-        Self { environ, ticks: Ticks::Ignored }
+    pub(super) fn for_stream(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>) -> Self {
+        Self { environ, shared, ticks: Ticks::Ignored }
     }
 
     /// The host of the VM that holds the root contexts of the module at index `module`.
-    pub(super) fn for_roots(environ: Arc<[Vec<u8>]>, module: usize) -> Self {
-        Self { environ, ticks: Ticks::Armed(module) }
+    pub(super) fn for_roots(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>, module: usize) -> Self {
+        Self { environ, shared, ticks: Ticks::Armed(module) }
     }
 }
 
@@ -102,5 +106,35 @@ impl Host for WorkerHost {
 
     fn environ(&self) -> &[Vec<u8>] {
         &self.environ
+    }
+
+    fn shared_value(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
+        self.shared.value(key, out)
+    }
+
+    fn set_shared_value(&mut self, key: &[u8], value: Option<&[u8]>, cas: u32) -> Result<(), Status> {
+        self.shared.set_value(key, value, cas)
+    }
+
+    fn register_queue(&mut self, root: u32, name: &[u8]) -> Result<u32, Status> {
+        let Ticks::Armed(module) = self.ticks else { return Ok(self.shared.register(name, false)?.token) };
+        let queue = self.shared.register(name, true)?;
+        super::with(|worker| worker.receivers.add(module, root, queue.token, queue.waiting));
+        Ok(queue.token)
+    }
+
+    fn resolve_queue(&mut self, name: &[u8]) -> Result<u32, Status> {
+        self.shared.resolve(name)
+    }
+
+    fn enqueue(&mut self, queue: u32, item: &[u8]) -> Result<(), Status> {
+        if let Some(place) = self.shared.enqueue(queue, item)? {
+            wake::wake(place);
+        }
+        Ok(())
+    }
+
+    fn dequeue(&mut self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.shared.dequeue(queue, out)
     }
 }

@@ -132,6 +132,10 @@ impl Instance {
         self.enter(Log::cycle(), |vm| vm.tick(root, limit))
     }
 
+    pub(super) fn queue_ready(self: &Rc<Self>, root: u32, queue: u32, limit: Option<Duration>) -> Result<(), Failure> {
+        self.enter(Log::cycle(), |vm| vm.queue_ready(root, queue, limit))
+    }
+
     fn enter<R>(
         self: &Rc<Self>,
         log: Log<'_>,

@@ -107,11 +107,16 @@ impl Slot {
         }
     }
 
+    /// The index of its module.
+    pub(super) fn module(&self) -> usize {
+        self.module
+    }
+
     /// A VM for one request with these filters: one that has served another, or a new one.
     pub(super) fn instance<'a>(
         &self,
         filters: impl Iterator<Item = &'a Arc<Filter>> + Clone,
-        environ: &Arc<[Vec<u8>]>,
+        worker: &Worker,
         log: Log<'_>,
     ) -> Option<Rc<Instance>> {
         let ids = filters.clone().map(|filter| filter.id);
@@ -119,7 +124,7 @@ impl Slot {
             return Some(instance);
         }
         let program = self.program.as_ref()?;
-        let host = WorkerHost::for_stream(environ.clone());
+        let host = WorkerHost::for_stream(worker.environ.clone(), worker.shared.clone());
         let filters: Vec<_> = filters.cloned().collect();
         let mut instance = Instance::start(program, host, VmKind::Stream, &filters)
             .inspect_err(|error| instance::log_start_failure(log, &**program, error))
@@ -152,7 +157,7 @@ impl Slot {
     fn start(&self, worker: &Worker, pause: Duration) -> Option<Rc<Instance>> {
         let program = self.program.as_ref().filter(|_| !self.filters.is_empty())?;
         self.state.replace(State::Starting);
-        let host = WorkerHost::for_roots(worker.environ.clone(), self.module);
+        let host = WorkerHost::for_roots(worker.environ.clone(), worker.shared.clone(), self.module);
         match Instance::start(program, host, VmKind::Root, &self.filters) {
             Ok(instance) => {
                 let instance = Rc::new(instance);
@@ -167,6 +172,11 @@ impl Slot {
                 None
             }
         }
+    }
+
+    /// Tells a root context of its queue; false when there is no VM that could be told.
+    pub(super) fn queue_ready(&self, worker: &Worker, root: u32, queue: u32) -> bool {
+        self.current().is_some_and(|instance| instance.queue_ready(root, queue, worker.time_limit).is_ok())
     }
 
     fn current(&self) -> Option<Rc<Instance>> {

@@ -8,6 +8,7 @@ use crate::proxy_wasm::abi::{BufferType, LogLevel, MapType, Status, StreamType};
 use crate::proxy_wasm::foreign::{Call, ForeignFunction};
 use crate::proxy_wasm::host::{Host, LocalResponse, LogLine, PropertyFormat, Stream};
 use crate::proxy_wasm::pairs::Pairs;
+use crate::proxy_wasm::tests::shared::Shared;
 
 /// What a server has seen of its VMs.
 #[derive(Clone, Default)]
@@ -19,6 +20,7 @@ pub struct Seen {
     pub ticks: Vec<(u32, Option<Duration>)>,
     /// Calls of `later`: the context, whether it had a stream, and the arguments.
     pub calls: Vec<(u32, bool, Vec<u8>)>,
+    pub shared: Shared,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,30 @@ impl Host for TestHost {
 
     fn environ(&self) -> &[Vec<u8>] {
         &self.environ
+    }
+
+    fn shared_value(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<u32, Status> {
+        self.server.seen().shared.value(key, out)
+    }
+
+    fn set_shared_value(&mut self, key: &[u8], value: Option<&[u8]>, cas: u32) -> Result<(), Status> {
+        self.server.seen().shared.set(key, value, cas)
+    }
+
+    fn register_queue(&mut self, root: u32, name: &[u8]) -> Result<u32, Status> {
+        self.server.seen().shared.register(root, name)
+    }
+
+    fn resolve_queue(&mut self, name: &[u8]) -> Result<u32, Status> {
+        self.server.seen().shared.resolve(name)
+    }
+
+    fn enqueue(&mut self, queue: u32, item: &[u8]) -> Result<(), Status> {
+        self.server.seen().shared.enqueue(queue, item)
+    }
+
+    fn dequeue(&mut self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.server.seen().shared.dequeue(queue, out)
     }
 
     fn foreign_functions() -> &'static [&'static dyn ForeignFunction<Self>] {

@@ -1,7 +1,7 @@
 //! A filter that does what its configuration says: the tests tell it what to do where.
 //!
 //! A configuration is a list of statements, parted by `;` or a newline. `NAME:` before a statement says in which
-//! callback it and those after it run: `vm_start` (from the configuration of the module), `configure`, `tick`, `create`,
+//! callback it and those after it run: `vm_start` (from the configuration of the module), `configure`, `tick`, `queue_ready`, `create`,
 //! `request_headers`, `request_body`, `request_trailers`, `response_headers`, `response_body`, `response_trailers`,
 //! `done`, `log`, `delete`. Statements before any `NAME:` run in `configure`. `ops.rs` has the statements.
 //!
@@ -11,6 +11,7 @@ mod driven;
 mod host;
 mod ops;
 mod program;
+mod shared;
 mod trouble;
 mod wild;
 
@@ -53,6 +54,10 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         self.program = Rc::new(Program::parse(&self.get_plugin_configuration().unwrap_or_default()));
         Turn::new(self.id, &self.program).run("configure", size, true).verdict
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        Turn::new(self.id, &self.program).run("queue_ready", queue as usize, true);
     }
 
     fn on_tick(&mut self) {

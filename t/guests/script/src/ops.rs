@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::host::{self, given};
 use crate::program::{Program, bytes, number, word};
-use crate::{LIVE, driven, trouble, wild};
+use crate::{LIVE, driven, shared, trouble, wild};
 
 thread_local! {
     static TRACE: Cell<bool> = const { Cell::new(false) };
@@ -161,6 +161,7 @@ impl Turn {
             "env" => self.take((0, std::env::var(rest).unwrap_or_else(|error| error.to_string()).into_bytes())),
             "args" => self.take((0, format!("{:?}", std::env::args().collect::<Vec<_>>()).into_bytes())),
             "open" => self.take((0, format!("{:?}", std::fs::read(rest).err().map(|error| error.kind())).into_bytes())),
+            _ if shared::knows(verb) => self.take(shared::run(verb, &self.expand(rest), self.size as u32)),
             // SAFETY: none of these takes an address.
             _ => unsafe {
                 match verb {
@@ -341,7 +342,8 @@ impl Turn {
             "it",
             "?",
         ];
-        if GIVING.contains(&word(statement).0) {
+        let verb = word(statement).0;
+        if GIVING.contains(&verb) || shared::GIVING.contains(&verb) {
             say(&format!("{statement} -> {status} \"{}\"", String::from_utf8_lossy(&self.it).escape_debug()));
         } else {
             say(&format!("{statement} -> {status}"));

@@ -1,0 +1,95 @@
+//! What a reload keeps.
+
+use wasmx_t::{Engine, Nginx};
+
+wasmx_t::on_every_engine![
+    values_are_kept,
+    values_are_kept_when_the_policy_changes,
+    values_are_gone_when_the_size_changes,
+    items_are_kept_and_go_to_the_new_worker,
+    zones_come_and_go,
+    more_workers_are_woken,
+    a_refused_reload_changes_nothing,
+];
+
+const COUNTER: &str = "request_headers: kv_add z/k 1; kv_get z/k; reply 200 {it}";
+
+fn values_are_kept(engine: Engine) {
+    let ng = Nginx::new(engine).wasm_directive("shm_kv z 1m;").script("/", COUNTER, "").start();
+    ng.get("/").body("1");
+    ng.reload();
+    ng.get("/").body("2");
+    ng.reload();
+    ng.get("/").body("3");
+}
+
+fn values_are_kept_when_the_policy_changes(engine: Engine) {
+    let ng = Nginx::new(engine).wasm_directive("shm_kv z 1m eviction=none;").script("/", COUNTER, "").start();
+    ng.get("/").body("1");
+    ng.edit(|conf| conf.replace("eviction=none", "eviction=lru"));
+    ng.reload();
+    ng.get("/").body("2");
+    ng.edit(|conf| conf.replace(" eviction=lru", ""));
+    ng.reload();
+    ng.get("/").body("3");
+}
+
+fn values_are_gone_when_the_size_changes(engine: Engine) {
+    let ng = Nginx::new(engine).wasm_directive("shm_kv z 1m;").script("/", COUNTER, "").start();
+    ng.get("/").body("1");
+    ng.edit(|conf| conf.replace("shm_kv z 1m", "shm_kv z 2m"));
+    ng.reload();
+    ng.get("/").body("1");
+}
+
+fn items_are_kept_and_go_to_the_new_worker(engine: Engine) {
+    let script = "configure: queue jobs; request_headers: enqueue jobs old; enqueue jobs older; reply 200 sent";
+    let ng = Nginx::new(engine).script("/", script, "").start();
+    ng.get("/").body("sent");
+    ng.edit(|conf| {
+        conf.replace("configure: queue jobs;", "configure: queue jobs; queue_ready: dequeue; say got {it};")
+    });
+    ng.edit(|conf| conf.replace("request_headers:", "request_headers: say asked;"));
+    ng.reload();
+    ng.log().wait("got older");
+    ng.log().in_order(&["got old,", "got older"]).has_times(2, "got ");
+}
+
+fn zones_come_and_go(engine: Engine) {
+    let ng = Nginx::new(engine).wasm_directive("shm_kv z 1m;").script("/", COUNTER, "").start();
+    ng.get("/").body("1");
+    // Now the key is in the zone for all others.
+    ng.edit(|conf| conf.replace("shm_kv z 1m;", "shm_queue z 1m;"));
+    ng.reload();
+    ng.get("/").body("1");
+    ng.edit(|conf| conf.replace("shm_queue z 1m;", "shm_kv z 1m;"));
+    ng.reload();
+    ng.get("/").body("1");
+}
+
+fn more_workers_are_woken(engine: Engine) {
+    let script =
+        "configure: queue jobs; queue_ready: dequeue; say got {it}; request_headers: enqueue jobs x; reply 200 sent";
+    let ng = Nginx::new(engine).script("/", script, "").start();
+    ng.get("/").body("sent");
+    ng.log().wait("got x");
+    ng.edit(|conf| conf.replace("worker_processes 1", "worker_processes 5"));
+    ng.reload();
+    wasmx_t::eventually("five workers", || (ng.workers().len() == 5).then_some(()));
+    ng.log().wait_for(7, "queue jobs -> 0");
+    let log = ng.log().from_here();
+    for round in 1..=5 {
+        ng.get("/").body("sent");
+        log.wait_for(round, "got x");
+    }
+}
+
+fn a_refused_reload_changes_nothing(engine: Engine) {
+    let ng = Nginx::new(engine).wasm_directive("shm_kv z 1m;").script("/", COUNTER, "").start();
+    ng.get("/").body("1");
+    ng.allow("invalid shm size");
+    ng.edit(|conf| conf.replace("shm_kv z 1m;", "shm_kv z 2m; shm_kv y 1x;"));
+    ng.hangup();
+    ng.log().wait("invalid shm size");
+    ng.get("/").body("2");
+}
