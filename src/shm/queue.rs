@@ -43,7 +43,7 @@ const LAYOUT: u64 = 0x7175_0001;
 
 // The zone's words.
 const FORMAT: usize = 0;
-/// The block that has the place of each queue.
+/// The block that has the place of each queue; where there is one queue only, that queue.
 const DIRECTORY: usize = 1;
 /// The number of queues.
 const QUEUES: usize = 2;
@@ -209,10 +209,12 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
     fn lay_out(&mut self) -> Result<(), NoRoom> {
         self.slab.set_dirty(true);
         self.slab.reset();
-        let size = self.most as usize * size_of::<u64>();
-        let directory = self.slab.alloc(size).ok_or(NoRoom)?;
-        self.slab.bytes_mut(directory, size).ok_or(NoRoom)?.fill(0);
-        self.slab.set_word(DIRECTORY, directory.get());
+        self.slab.set_word(DIRECTORY, 0);
+        if self.most > 1 {
+            let size = self.most as usize * size_of::<u64>();
+            let directory = self.slab.alloc(size).ok_or(NoRoom)?;
+            self.slab.set_word(DIRECTORY, directory.get());
+        }
         self.slab.set_word(QUEUES, 0);
         self.slab.set_word(MOST, self.most.into());
         self.slab.set_word(FORMAT, LAYOUT);
@@ -257,8 +259,10 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
         if let Some(receiver) = receiver {
             self.set_receiver(queue, receiver)?;
         }
-        let directory = At::new(self.slab.word(DIRECTORY)).ok_or(Damaged)?;
-        self.slab.set_u64(directory, index as usize * size_of::<u64>(), queue.get())?;
+        match At::new(self.slab.word(DIRECTORY)).filter(|_| self.most > 1) {
+            Some(directory) => self.slab.set_u64(directory, index as usize * size_of::<u64>(), queue.get())?,
+            None => self.slab.set_word(DIRECTORY, queue.get()),
+        }
         self.slab.set_word(QUEUES, index + 1);
         Ok(Some(index as u32))
     }
@@ -268,6 +272,9 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
             return Ok(None);
         }
         let directory = At::new(self.slab.word(DIRECTORY)).ok_or(Damaged)?;
+        if self.most == 1 {
+            return Ok(Some(directory));
+        }
         At::new(self.slab.u64(directory, index as usize * size_of::<u64>())?).ok_or(Damaged).map(Some)
     }
 

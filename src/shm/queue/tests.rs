@@ -155,6 +155,23 @@ fn a_worker_killed_at_any_write_leaves_queues_to_use() {
 }
 
 #[test]
+fn a_zone_for_one_queue_has_one() {
+    let mut zone = Plain::new(2 * 4096);
+    let mut queues = Queues::open(&mut zone, 1).expect("the zone is large enough");
+    assert_eq!(queues.find(b"q"), None);
+    assert_eq!(queues.register(b"q", Some(ME)), Ok(Registered { index: 0, waiting: false }));
+    assert_eq!(queues.register(b"other", None), Err(NoRoom));
+    assert_eq!((queues.find(b"q"), queues.find(b"other")), (Some(0), None));
+    assert_eq!(queues.enqueue(0, &[7; 500]), Enqueued::Done(Some(ME)));
+    queues.slab.set_dirty(true);
+    let mut queues = Queues::open(&mut zone, 1).expect("as above");
+    assert!(queues.was_emptied());
+    assert_eq!((queues.find(b"q"), queues.count(0)), (Some(0), 0));
+    assert_eq!(queues.enqueue(0, &[7; 500]), Enqueued::Done(Some(ME)));
+    assert_eq!(take(&mut queues, 0), Some(vec![7; 500]));
+}
+
+#[test]
 fn a_full_queue_takes_again_when_something_was_taken() {
     let mut zone = Plain::new(3 * 4096);
     let mut queues = open(&mut zone);

@@ -13,8 +13,7 @@ wasmx_t::on_every_engine![
 ];
 
 /// Functions that are there so that filters link, and others that may look at other arguments first: any status but 0.
-const ANY_STATUS: [&str; 14] = [
-    "shared",
+const ANY_STATUS: [&str; 13] = [
     "metric",
     "http_call",
     "grpc",

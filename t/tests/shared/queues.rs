@@ -140,11 +140,11 @@ fn a_full_queue_is_refused_and_takes_again(engine: Engine) {
             "configure: queue jobs; request_headers: enqueue_many jobs 2000 x; enqueue jobs y; reply 200 filled",
             "",
         )
-        .script("/take", "request_headers: queue_find - jobs; dequeue jobs; enqueue jobs again; reply 200 {it}", "")
+        .script("/take", "request_headers: queue_find - jobs; dequeue jobs; enqueue jobs zz; reply 200 {it}", "")
         .start();
     ng.get("/fill").body("filled");
     ng.get("/take").status(200);
-    ng.log().has("enqueue_many jobs 2000 x -> 10").has("enqueue jobs y -> 10").has("enqueue jobs again -> 0");
+    ng.log().has("enqueue_many jobs 2000 x -> 10").has("enqueue jobs y -> 10").has("enqueue jobs zz -> 0");
     ng.log().has_times(1, r#"[wasm] shm_queue "jobs" is full: no room for an item"#);
 }
 
@@ -167,8 +167,8 @@ fn an_instance_of_a_request_receives_nothing(engine: Engine) {
         ng.get("/").body("sent");
         ng.get("/").body("sent");
         ng.log().wait_for(2, "got x");
-        // That is the worker's own root; the instances of the requests asked for it and were not heard.
-        assert!(ng.log().lines_with("queue jobs -> 0").len() >= 3, "{}", ng.log().text());
+        // That is the worker's own root; the instance of the requests asked for it and was not heard.
+        assert!(ng.log().lines_with("queue jobs -> 0").len() >= 2, "{}", ng.log().text());
     }
 }
 
@@ -186,14 +186,9 @@ fn a_single_process_wakes_itself(engine: Engine) {
     if Nginx::lacks_single_process("queues::a_single_process_wakes_itself") {
         return;
     }
-    let script = "configure: queue jobs; queue_ready: dequeue; say got {it}; request_headers: kv_add k 1; enqueue jobs x; reply 200 sent";
+    let script =
+        "configure: queue jobs; queue_ready: dequeue; say got {it}; request_headers: enqueue jobs x; reply 200 sent";
     let ng = Nginx::new(engine).single_process().script("/", script, "").start();
     ng.get("/").body("sent");
     ng.log().wait("got x");
-    // A zone that the running filter holds is taken away.
-    ng.edit(|conf| conf.replace("wasm {", "wasm {\nshm_kv * 2m;"));
-    ng.hangup();
-    ng.log().wait("reconfiguring");
-    ng.get("/").body("sent");
-    ng.log().wait_for(2, "got x");
 }

@@ -68,8 +68,8 @@ fn the_smallest_zone_holds_something(engine: Engine) {
 
 fn a_zone_may_be_as_large_as_a_value_needs(engine: Engine) {
     let ng = Nginx::new(engine)
-        .wasm_directive("shm_kv big 40m;")
-        .script("/", "request_headers: kv_fill big/k 0 30000000; kv_size big/k; reply 200 {it}", "")
+        .wasm_directive("shm_kv big 8m;")
+        .script("/", "request_headers: kv_fill big/k 0 6000000; kv_size big/k; reply 200 {it}", "")
         .start();
-    ng.get("/").body("30000000");
+    ng.get("/").body("6000000");
 }
