@@ -102,9 +102,9 @@ fn in_callback(ng: &Running, callback: Callback, count: usize) -> Vec<u32> {
     let name = format!("{callback:?}").to_lowercase();
     // The calls may have answered it, or closed it.
     let _ = ng.request("POST", &format!("/{name}?a=b")).header("x-there", "yes").body("a body").send();
-    // During the start there is no filter yet, and no name of one.
+    // During the start there is no root yet, and no number of one.
     let from =
-        if callback == Callback::Start { format!("[proxy-wasm] {MARK}") } else { format!("[\"{name}\" #1] {MARK}") };
+        if callback == Callback::Start { format!("[\"{name}\"] {MARK}") } else { format!("[\"{name}\" #1] {MARK}") };
     let line = ng.log().wait(&from);
     let statuses = line.split(MARK).nth(1).unwrap_or_default().split([' ', ',']).next().unwrap_or_default();
     let statuses: Vec<u32> = statuses.chars().map(|c| u32::from(c) - ZERO).collect();
