@@ -4,8 +4,10 @@
 
 #![deny(unsafe_code)]
 
+pub mod metrics;
 pub mod proxy_wasm;
 pub mod shm;
+pub mod status;
 pub mod wasi;
 
 #[cfg(feature = "nginx")]
