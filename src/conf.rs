@@ -9,9 +9,11 @@ mod cache;
 mod engines;
 mod http;
 mod load;
+mod metrics;
 mod module;
 mod problems;
 mod shm;
+mod status;
 mod trial;
 mod values;
 mod wasm_block;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use ngx::{Cycle, Failed, Level};
 
 pub use self::http::{Chain, DIRECTIVES as HTTP_DIRECTIVES, Filter, HttpConf, LocConf};
+pub use self::metrics::MetricsConf;
 pub use self::module::Module;
 use self::problems::{At, Problems};
 pub use self::shm::{DEFAULT as DEFAULT_SHM, Kind as ShmKind, ShmZone};
@@ -56,6 +59,7 @@ pub struct WasmConf {
     pub shm: Vec<ShmZone>,
     /// Whether there are queues.
     pub queues: bool,
+    pub metrics: MetricsConf,
 
     /// Where the block stands; `None` without one.
     block: Option<At>,
@@ -86,6 +90,7 @@ impl Default for WasmConf {
             backtraces: defaults.backtraces,
             shm: Vec::new(),
             queues: false,
+            metrics: MetricsConf::default(),
             block: None,
             settings: Settings::default(),
             engines: engines::Engines::default(),
@@ -134,7 +139,7 @@ pub fn init_conf(cycle: Cycle<'_>, conf: &mut WasmConf) -> Result<(), Failed> {
         announce(cycle, conf);
         return Err(Failed);
     }
-    Ok(())
+    metrics::add_zone(cycle, conf)
 }
 
 /// Writes what happened while the configuration was loaded, into the logs that it names.

@@ -3,6 +3,7 @@
 
 mod host;
 mod instance;
+pub mod metrics;
 mod queues;
 mod shared;
 mod slot;
@@ -16,11 +17,13 @@ use ngx::{Log, warn};
 
 pub use self::host::WorkerHost;
 pub use self::instance::{Failure, Instance};
+use self::metrics::{Metrics, Place};
 use self::queues::Receivers;
 pub use self::shared::Shared;
 use self::slot::Slot;
 use crate::conf::{Filter, WasmConf};
 use crate::engine::Runtime;
+use crate::metrics::{Store, Usage};
 
 /// How often a full instance pool is told.
 const OVERFLOW_WARNING: Duration = Duration::from_secs(60);
@@ -32,6 +35,8 @@ thread_local! {
 /// What a worker process holds from its start to its end. Owns nothing of the configuration's memory.
 pub struct Worker {
     slots: Vec<Slot>,
+    /// After the slots: it is told when they end.
+    metrics: Option<Metrics>,
     environ: Arc<[Vec<u8>]>,
     shared: Arc<Shared>,
     receivers: Receivers,
@@ -57,9 +62,11 @@ pub fn start(conf: &WasmConf) {
         .shortest_limit()
         .map(|limit| conf.runtimes.iter().filter_map(|runtime| runtime.ticker(limit)).collect())
         .unwrap_or_default();
-    let slots = (0..conf.modules.len()).map(|module| Slot::new(conf, module)).collect();
+    let metrics = Metrics::open(conf);
+    let slots = (0..conf.modules.len()).map(|module| Slot::new(conf, module, metrics.as_ref())).collect();
     let worker = Rc::new(Worker {
         slots,
+        metrics,
         environ: conf.environ.clone(),
         shared: Arc::new(Shared::of(conf)),
         receivers: Receivers::new(conf.queues),
@@ -110,6 +117,23 @@ impl Worker {
         if let Some(slot) = self.slots.get(module) {
             slot.take_back(instance);
         }
+    }
+
+    /// A filter failed a request.
+    pub fn filter_failed(&self, filter: &Filter) {
+        if let Some(slot) = filter.module.get().and_then(|module| self.slots.get(*module)) {
+            slot.filter_failed();
+        }
+    }
+
+    /// The metrics of filters; `None` when nothing is configured that has a use for them.
+    pub fn metrics(&self) -> Option<&Store<Place>> {
+        self.metrics.as_ref().map(Metrics::store)
+    }
+
+    /// What is measured of each module, and how many workers there are.
+    pub fn usages(&self) -> (Vec<Usage>, usize) {
+        self.metrics.as_ref().map(Metrics::usages).unwrap_or_default()
     }
 
     /// Answers a guest that arms, changes or stops (`None`) the tick of its root context.

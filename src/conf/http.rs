@@ -10,9 +10,10 @@ use ngx::{Arity, Conf, ConfError, Contexts, Directive, Failed};
 use super::args::{self, FilterArgs};
 use super::problems::{At, duplicate, in_http, set, set_switch, words};
 use super::values::{self, FailurePolicy, Isolation};
-use super::{WasmConf, module, wasm_block};
+use super::{WasmConf, module, status, wasm_block};
 use crate::proxy_wasm::host::PropertyFormat;
 use crate::proxy_wasm::vm::{Callbacks, FilterConfig};
+use crate::status::Format;
 
 /// The http module's main configuration.
 #[derive(Default)]
@@ -68,6 +69,8 @@ pub struct LocConf {
     /// Bytes.
     response_body_buffers: Option<usize>,
     headers_stop_alone: Option<bool>,
+    /// `wasm_status`: not inherited, as nginx's content handlers are not.
+    pub status: Option<Format>,
 }
 
 impl LocConf {
@@ -160,6 +163,7 @@ pub const DIRECTIVES: &[Directive] = &[
     anywhere(c"proxy_wasm_allow_on_headers_stop_iteration", Arity::Flag, |cf| {
         in_http(cf, |cf, loc, _| set_switch(cf, &mut loc.headers_stop_alone))
     }),
+    Directive::new(c"wasm_status", Contexts::LOCATION, Arity::Range(0, 1), |cf| in_http(cf, status::read)),
 ];
 
 const fn anywhere(name: &'static CStr, arity: Arity, handler: fn(Conf<'_>) -> Result<(), ConfError>) -> Directive {

@@ -7,13 +7,15 @@ use ::engines::Ticker;
 use ngx::{Log, error};
 
 use super::load::describe;
-use super::{Filter, WasmConf};
+use super::{Filter, WasmConf, metrics};
 use crate::proxy_wasm::vm::{Program, StartError, Vm, VmKind};
 use crate::worker::WorkerHost;
+use crate::worker::metrics::Scope;
 
 /// Starts the filters of every module. No thread is left when it returns: nginx is about to fork.
 pub fn run(log: Log<'_>, conf: &mut WasmConf) {
     let _tickers = clocks(conf);
+    let store = metrics::for_trial(conf);
     for index in 0..conf.modules.len() {
         let filters = conf.filters_of(index);
         let Some(program) = conf.modules[index].program.clone().filter(|_| !filters.is_empty()) else {
@@ -24,7 +26,7 @@ pub fn run(log: Log<'_>, conf: &mut WasmConf) {
             _ = filter.callbacks.set(program.callbacks());
         }
         match program.check_abi() {
-            Ok(()) => start(log, conf, &program, &filters),
+            Ok(()) => start(log, conf, &program, &filters, metrics::scope(store.as_ref(), program.name())),
             Err(error) => conf.problems.tell(log, &conf.modules[index].at, format_args!("[proxy-wasm] {error}")),
         }
     }
@@ -39,12 +41,18 @@ fn clocks(conf: &WasmConf) -> Vec<Ticker> {
 }
 
 /// Starts the filters of one module as a worker does: one instance with a root context for each.
-fn start(log: Log<'_>, conf: &mut WasmConf, program: &Arc<dyn Program<WorkerHost>>, filters: &[Arc<Filter>]) {
+fn start(
+    log: Log<'_>,
+    conf: &mut WasmConf,
+    program: &Arc<dyn Program<WorkerHost>>,
+    filters: &[Arc<Filter>],
+    metrics: Option<Arc<Scope>>,
+) {
     let mut vm: Option<Box<dyn Vm<WorkerHost>>> = None;
     for filter in filters {
         let running = match vm.take().filter(|vm| vm.alive()) {
             Some(running) => Ok(running),
-            None => program.clone().start(WorkerHost::trial(conf), VmKind::Root),
+            None => program.clone().start(WorkerHost::trial(conf, metrics.clone()), VmKind::Root),
         };
         match running {
             Ok(mut running) => {

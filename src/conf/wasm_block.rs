@@ -6,7 +6,7 @@ use ngx::{Arity, Conf, ConfError, Contexts, Directive};
 
 use super::problems::{At, duplicate, in_wasm, set, set_switch, words};
 use super::values::{self, FailurePolicy};
-use super::{WasmConf, engines, module, shm};
+use super::{WasmConf, engines, metrics, module, shm};
 
 /// The least memory that a guest can have: one page of WebAssembly.
 const PAGE: usize = 64 << 10;
@@ -49,6 +49,10 @@ pub const DIRECTIVES: &[Directive] = &[
     inside(c"proxy_wasm_memory_limit", Arity::Exact(1), |cf| {
         in_wasm(cf, |cf, conf| set(cf, &mut conf.settings.memory_limit, |value| memory(cf, value)))
     }),
+    inside(c"metrics", Arity::Block, metrics::block),
+    in_metrics(c"slab_size", Arity::Exact(1), |cf| in_wasm(cf, metrics::slab_size)),
+    in_metrics(c"max_metric_name_length", Arity::Exact(1), |cf| in_wasm(cf, metrics::longest_name)),
+    in_metrics(c"histogram_buckets", Arity::AtLeast(1), |cf| in_wasm(cf, metrics::buckets)),
     inside(c"wasmtime", Arity::Block, |cf| engines::block(cf, "wasmtime", Contexts::WASM_WASMTIME)),
     inside(c"wasmer", Arity::Block, |cf| engines::block(cf, "wasmer", Contexts::WASM_WASMER)),
     inside(c"wasmi", Arity::Block, |cf| engines::block(cf, "wasmi", Contexts::WASM_WASMI)),
@@ -66,6 +70,10 @@ type Handler = fn(Conf<'_>) -> Result<(), ConfError>;
 
 const fn inside(name: &'static std::ffi::CStr, arity: Arity, handler: Handler) -> Directive {
     Directive::new(name, Contexts::WASM, arity, handler)
+}
+
+const fn in_metrics(name: &'static std::ffi::CStr, arity: Arity, handler: Handler) -> Directive {
+    Directive::new(name, Contexts::WASM_METRICS, arity, handler)
 }
 
 const fn flag(contexts: Contexts, handler: Handler) -> Directive {

@@ -426,6 +426,7 @@ impl Exchange {
         if member.skipped.replace(true) {
             return;
         }
+        worker::with(|worker| worker.filter_failed(&member.filter));
         let name = &member.filter.config.name;
         match self.policy {
             FailurePolicy::Open => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::abi::{BufferType, LogLevel, MapType, Status, StreamType};
 use super::foreign::ForeignFunction;
 use super::pairs::Pairs;
+use crate::metrics;
 
 /// One line of a filter's log.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,15 @@ pub trait Host: Send + 'static {
     {
         &[]
     }
+
+    /// Makes or finds a metric of this VM's module; its id, the same in every worker.
+    fn define_metric(&mut self, kind: metrics::Kind, name: &[u8]) -> Result<u32, metrics::Refusal>;
+    /// Sets a counter or gauge; adds a value to a histogram.
+    fn record_metric(&self, id: u32, value: u64) -> Result<(), metrics::Refusal>;
+    /// Adds to a counter or gauge.
+    fn increment_metric(&self, id: u32, delta: i64) -> Result<(), metrics::Refusal>;
+    /// Reads a counter or gauge.
+    fn metric(&self, id: u32) -> Result<u64, metrics::Refusal>;
 }
 
 /// How properties are encoded for the guest.

@@ -6,6 +6,7 @@ mod foreign;
 mod guest;
 mod lifecycle;
 mod maps;
+mod metrics;
 mod properties;
 mod server;
 mod shared;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use ngx::{Level, Log, wake};
 
 use super::Shared;
+use super::metrics::Scope;
 use crate::conf::WasmConf;
 use crate::http::Stream;
+use crate::metrics::{Kind, Refusal};
 use crate::proxy_wasm::abi::{LogLevel, Status};
 use crate::proxy_wasm::host::{Host, LogLine};
 
@@ -21,28 +23,36 @@ enum Ticks {
 }
 
 /// The host of one VM.
-#[derive(Clone, Debug)]
 pub struct WorkerHost {
     environ: Arc<[Vec<u8>]>,
     shared: Arc<Shared>,
+    /// `None` for a module that imports no function of metrics, unless others do.
+    metrics: Option<Arc<Scope>>,
     ticks: Ticks,
 }
 
 impl WorkerHost {
     /// The host of a trial start, in the master: nothing that it arms ever fires, and nobody sees what it shares.
-    pub fn trial(conf: &WasmConf) -> Self {
+    pub fn trial(conf: &WasmConf, metrics: Option<Arc<Scope>>) -> Self {
         let shared = Arc::new(Shared::scratch(conf));
-        Self { environ: conf.environ.clone(), shared, ticks: Ticks::Ignored }
+        Self { environ: conf.environ.clone(), shared, metrics, ticks: Ticks::Ignored }
     }
 
     /// The host of a VM that lives as long as one request.
-    pub(super) fn for_stream(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>) -> Self {
-        Self { environ, shared, ticks: Ticks::Ignored }
+    pub(super) fn for_stream(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>, metrics: Option<Arc<Scope>>) -> Self {
+        Self { environ, shared, metrics, ticks: Ticks::Ignored }
     }
 
     /// The host of the VM that holds the root contexts of the module at index `module`.
-    pub(super) fn for_roots(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>, module: usize) -> Self {
-        Self { environ, shared, ticks: Ticks::Armed(module) }
+    pub(super) fn for_roots(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>, metrics: Option<Arc<Scope>>, module: usize) -> Self {
+        Self { environ, shared, metrics, ticks: Ticks::Armed(module) }
+    }
+}
+
+impl WorkerHost {
+    #[inline]
+    fn metrics(&self) -> Result<&Scope, Refusal> {
+        self.metrics.as_deref().ok_or(Refusal::Unknown)
     }
 }
 
@@ -136,5 +146,21 @@ impl Host for WorkerHost {
 
     fn dequeue(&mut self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.shared.dequeue(queue, out)
+    }
+
+    fn define_metric(&mut self, kind: Kind, name: &[u8]) -> Result<u32, Refusal> {
+        self.metrics()?.define(kind, name)
+    }
+
+    fn record_metric(&self, id: u32, value: u64) -> Result<(), Refusal> {
+        self.metrics()?.record(id, value)
+    }
+
+    fn increment_metric(&self, id: u32, delta: i64) -> Result<(), Refusal> {
+        self.metrics()?.increment(id, delta)
+    }
+
+    fn metric(&self, id: u32) -> Result<u64, Refusal> {
+        self.metrics()?.get(id)
     }
 }

@@ -3,12 +3,13 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use engines::Trap;
+use engines::{Trap, TrapKind};
 use ngx::{Log, Timer, error};
 
 use super::WorkerHost;
+use super::metrics::Meter;
 use crate::conf::Filter;
 use crate::http::Stream;
 use crate::proxy_wasm::abi::Action;
@@ -29,6 +30,7 @@ pub struct Instance {
     reusable: bool,
     /// Ends the contexts that wait for `proxy_done` too long.
     expiry: OnceCell<Timer>,
+    measured: Option<Measured>,
 }
 
 impl Instance {
@@ -37,14 +39,24 @@ impl Instance {
         host: WorkerHost,
         kind: VmKind,
         filters: &[Arc<Filter>],
+        meter: Option<&Rc<Meter>>,
     ) -> Result<Self, StartError> {
         let mut vm = program.clone().start(host, kind)?;
         let mut roots = Vec::with_capacity(filters.len());
         for filter in filters {
             roots.push((filter.id, vm.add_root(filter.config.clone())?));
         }
+        let measured = meter.map(|meter| Measured::new(meter, vm.memory_size()));
         let (vm, program) = (RefCell::new(vm), program.clone());
-        Ok(Self { vm, program, roots, dead: Cell::new(false), reusable: false, expiry: OnceCell::new() })
+        Ok(Self {
+            vm,
+            program,
+            roots,
+            dead: Cell::new(false),
+            reusable: false,
+            expiry: OnceCell::new(),
+            measured,
+        })
     }
 
     /// Lets it serve one request after the other, if its engine can put it back in between.
@@ -74,7 +86,9 @@ impl Instance {
     /// Reserves a context for a stream of the filter of that id; `None` when this VM has no root for it.
     pub fn open(&self, filter: u32, stream: Stream) -> Option<u32> {
         let root = self.roots.iter().find(|(id, _)| *id == filter)?.1;
-        Some(self.vm.try_borrow_mut().ok()?.open(root, stream))
+        let context = self.vm.try_borrow_mut().ok()?.open(root, stream);
+        self.count_contexts(1);
+        Some(context)
     }
 
     /// Runs a callback of a stream context.
@@ -88,11 +102,15 @@ impl Instance {
         limit: Option<Duration>,
         log: Log<'_>,
     ) -> Result<Action, Failure> {
+        if self.measured.is_some() && !self.program.callbacks().contains(callback.kind()) {
+            return Ok(Action::Continue);
+        }
         self.enter(log, |vm| vm.call(context, callback, limit))
     }
 
     /// Ends a stream context: done, log, delete.
     pub fn close(self: &Rc<Self>, context: u32, limit: Option<Duration>, log: Log<'_>) -> Result<(), Failure> {
+        self.count_contexts(-1);
         if let Some(wait) = self.enter(log, |vm| vm.close(context, limit))? {
             self.expire_after(wait);
         }
@@ -123,6 +141,7 @@ impl Instance {
 
     /// Forgets a stream without a word to the guest.
     pub fn detach(&self, context: u32) {
+        self.count_contexts(-1);
         if let Ok(mut vm) = self.vm.try_borrow_mut() {
             vm.detach(context);
         }
@@ -142,7 +161,10 @@ impl Instance {
         call: impl FnOnce(&mut dyn Vm<WorkerHost>) -> Result<R, VmError>,
     ) -> Result<R, Failure> {
         let answer = match self.vm.try_borrow_mut() {
-            Ok(mut vm) => call(&mut **vm),
+            Ok(mut vm) => match &self.measured {
+                None => call(&mut **vm),
+                Some(measured) => measured.call(&mut **vm, call),
+            },
             Err(_) => {
                 error!(log, "[wasm] a running VM was entered again <{}>", self.program.describe());
                 return Err(Failure);
@@ -159,6 +181,13 @@ impl Instance {
         }
     }
 
+    #[inline]
+    fn count_contexts(&self, change: i64) {
+        if let Some(measured) = &self.measured {
+            measured.count_contexts(change);
+        }
+    }
+
     /// Tells, once, everyone who depends on this VM.
     fn die(self: &Rc<Self>) {
         if self.dead.replace(true) {
@@ -169,6 +198,60 @@ impl Instance {
             stream.instance_died(self);
         }
         super::with(|worker| worker.instance_died(self));
+    }
+}
+
+/// What is measured of an instance, for the status page.
+struct Measured {
+    meter: Rc<Meter>,
+    contexts: Cell<i64>,
+    /// The bytes of linear memory that were told.
+    memory: Cell<i64>,
+}
+
+impl Measured {
+    fn new(meter: &Rc<Meter>, memory: usize) -> Self {
+        meter.instances(1);
+        let measured = Self { meter: meter.clone(), contexts: Cell::new(0), memory: Cell::new(0) };
+        measured.tell_memory(memory);
+        measured
+    }
+
+    fn call<R>(
+        &self,
+        vm: &mut dyn Vm<WorkerHost>,
+        call: impl FnOnce(&mut dyn Vm<WorkerHost>) -> Result<R, VmError>,
+    ) -> Result<R, VmError> {
+        let begun = Instant::now();
+        let answer = call(vm);
+        self.meter.called(begun.elapsed());
+        if let Err(VmError::Trap(trap)) = &answer {
+            self.meter.trapped(trap.kind() == TrapKind::Deadline);
+        }
+        self.tell_memory(vm.memory_size());
+        answer
+    }
+
+    fn tell_memory(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let change = bytes - self.memory.replace(bytes);
+        if change != 0 {
+            self.meter.memory(change);
+        }
+    }
+
+    fn count_contexts(&self, change: i64) {
+        let change = change.max(-self.contexts.get());
+        self.contexts.set(self.contexts.get() + change);
+        self.meter.contexts(change);
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        self.meter.instances(-1);
+        self.meter.contexts(-self.contexts.get());
+        self.meter.memory(-self.memory.get());
     }
 }
 

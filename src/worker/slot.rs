@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engines::TrapKind;
 use ngx::{Log, Timer};
 
 use super::instance::{self, Instance};
+use super::metrics::{Meter, Metrics, Scope};
 use super::{Worker, WorkerHost};
 use crate::conf::{Filter, WasmConf};
-use crate::proxy_wasm::vm::{Program, VmKind};
+use crate::proxy_wasm::vm::{Program, StartError, VmKind};
 
 /// The pause after a first failed start; it doubles with each further one (proxy-wasm.md, "Contexts").
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -45,6 +47,8 @@ pub(super) struct Slot {
     /// The filters whose roots live here, in the order of nginx.conf.
     filters: Vec<Arc<Filter>>,
     module: usize,
+    metrics: Option<Arc<Scope>>,
+    meter: Option<Rc<Meter>>,
     state: RefCell<State>,
     ticks: RefCell<Vec<Rc<Tick>>>,
     /// Starts the VM again when nobody asks for it: its ticks are wanted even without requests.
@@ -82,7 +86,7 @@ impl Idle {
 }
 
 impl Slot {
-    pub(super) fn new(conf: &WasmConf, module: usize) -> Self {
+    pub(super) fn new(conf: &WasmConf, module: usize, metrics: Option<&Metrics>) -> Self {
         let filters = conf.filters.iter().filter(|filter| filter.module.get() == Some(&module)).cloned().collect();
         let restart = Timer::new(move || {
             super::with(|worker| {
@@ -91,8 +95,12 @@ impl Slot {
                 }
             });
         });
+        let program = conf.modules.get(module).and_then(|module| module.program.clone());
+        let named = metrics.zip(program.as_ref());
         Self {
-            program: conf.modules.get(module).and_then(|module| module.program.clone()),
+            metrics: named.map(|(metrics, program)| metrics.scope(program.name())),
+            meter: named.and_then(|(metrics, program)| metrics.meter(program.name(), program.engine())),
+            program,
             filters,
             module,
             state: RefCell::new(State::Vacant),
@@ -124,10 +132,10 @@ impl Slot {
             return Some(instance);
         }
         let program = self.program.as_ref()?;
-        let host = WorkerHost::for_stream(worker.environ.clone(), worker.shared.clone());
+        let host = WorkerHost::for_stream(worker.environ.clone(), worker.shared.clone(), self.metrics.clone());
         let filters: Vec<_> = filters.cloned().collect();
-        let mut instance = Instance::start(program, host, VmKind::Stream, &filters)
-            .inspect_err(|error| instance::log_start_failure(log, &**program, error))
+        let mut instance = Instance::start(program, host, VmKind::Stream, &filters, self.meter.as_ref())
+            .inspect_err(|error| self.start_failed(log, &**program, error))
             .ok()?;
         if self.idle.borrow().most > 0 {
             instance.make_reusable();
@@ -157,15 +165,16 @@ impl Slot {
     fn start(&self, worker: &Worker, pause: Duration) -> Option<Rc<Instance>> {
         let program = self.program.as_ref().filter(|_| !self.filters.is_empty())?;
         self.state.replace(State::Starting);
-        let host = WorkerHost::for_roots(worker.environ.clone(), worker.shared.clone(), self.module);
-        match Instance::start(program, host, VmKind::Root, &self.filters) {
+        let (shared, metrics) = (worker.shared.clone(), self.metrics.clone());
+        let host = WorkerHost::for_roots(worker.environ.clone(), shared, metrics, self.module);
+        match Instance::start(program, host, VmKind::Root, &self.filters, self.meter.as_ref()) {
             Ok(instance) => {
                 let instance = Rc::new(instance);
                 self.state.replace(State::Running(instance.clone()));
                 Some(instance)
             }
             Err(error) => {
-                instance::log_start_failure(Log::cycle(), &**program, &error);
+                self.start_failed(Log::cycle(), &**program, &error);
                 self.stop_ticks();
                 self.state.replace(State::Waiting { until: Instant::now() + pause, pause });
                 self.restart.start(pause);
@@ -177,6 +186,19 @@ impl Slot {
     /// Tells a root context of its queue; false when there is no VM that could be told.
     pub(super) fn queue_ready(&self, worker: &Worker, root: u32, queue: u32) -> bool {
         self.current().is_some_and(|instance| instance.queue_ready(root, queue, worker.time_limit).is_ok())
+    }
+
+    fn start_failed(&self, log: Log<'_>, program: &dyn Program<WorkerHost>, failure: &StartError) {
+        instance::log_start_failure(log, program, failure);
+        if let Some((meter, trap)) = self.meter.as_ref().zip(failure.trap()) {
+            meter.trapped(trap.kind() == TrapKind::Deadline);
+        }
+    }
+
+    pub(super) fn filter_failed(&self) {
+        if let Some(meter) = &self.meter {
+            meter.failed();
+        }
     }
 
     fn current(&self) -> Option<Rc<Instance>> {
@@ -192,6 +214,9 @@ impl Slot {
 
     /// Drops a VM that died; a fresh one starts from the event loop, or with the next request if that comes first.
     pub(super) fn replace(&self) {
+        if let Some(meter) = &self.meter {
+            meter.restarted();
+        }
         self.state.replace(State::Vacant);
         self.stop_ticks();
         self.restart.start(Duration::ZERO);

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client that sends what it is told, byte for byte, and asserts on what came back.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -112,6 +112,16 @@ impl Request {
         bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
         bytes
     }
+}
+
+/// A GET in the midst of a load, which no report of a failure shows: whether the answer was 200.
+pub fn ask(to: SocketAddr, target: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(to) else { return false };
+    let _ = stream.set_read_timeout(Some(patience()));
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let done = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
+    done.is_ok() && answer.starts_with(b"HTTP/1.1 200")
 }
 
 /// A connection that a test speaks on by itself.

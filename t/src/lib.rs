@@ -35,7 +35,7 @@ mod tls;
 mod upstream;
 mod wait;
 
-pub use client::{Connection, Request, Response};
+pub use client::{Connection, Request, Response, ask};
 pub use engine::{Engine, on};
 pub use guests::{filter, guest};
 pub use http2::{Http2, Http2Request, Http2Stream};

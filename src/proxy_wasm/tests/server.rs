@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::metrics::{Bounds, Kind, Plain, Refusal, Scope, Store};
 use crate::proxy_wasm::abi::{BufferType, LogLevel, MapType, Status, StreamType};
 use crate::proxy_wasm::foreign::{Call, ForeignFunction};
 use crate::proxy_wasm::host::{Host, LocalResponse, LogLine, PropertyFormat, Stream};
@@ -34,7 +35,11 @@ pub struct Line {
 
 impl Server {
     pub fn host(&self) -> TestHost {
-        TestHost { server: self.clone(), environ: vec![b"A=1".to_vec(), b"NAME=value".to_vec()] }
+        let memory = Plain::new(64 << 10);
+        Store::format(&memory, 2).unwrap();
+        let store = Store::open(memory, 0, 20, Bounds::new(&[10, 20]).unwrap()).unwrap();
+        let metrics = Scope::new(store, "f");
+        TestHost { server: self.clone(), environ: vec![b"A=1".to_vec(), b"NAME=value".to_vec()], metrics }
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -50,6 +55,7 @@ impl Server {
 pub struct TestHost {
     server: Server,
     environ: Vec<Vec<u8>>,
+    metrics: Scope<Plain>,
 }
 
 impl Host for TestHost {
@@ -103,6 +109,22 @@ impl Host for TestHost {
 
     fn foreign_functions() -> &'static [&'static dyn ForeignFunction<Self>] {
         &[&Later]
+    }
+
+    fn define_metric(&mut self, kind: Kind, name: &[u8]) -> Result<u32, Refusal> {
+        self.metrics.define(kind, name)
+    }
+
+    fn record_metric(&self, id: u32, value: u64) -> Result<(), Refusal> {
+        self.metrics.record(id, value)
+    }
+
+    fn increment_metric(&self, id: u32, delta: i64) -> Result<(), Refusal> {
+        self.metrics.increment(id, delta)
+    }
+
+    fn metric(&self, id: u32) -> Result<u64, Refusal> {
+        self.metrics.get(id)
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod driven;
 mod host;
+mod metrics;
 mod ops;
 mod program;
 mod shared;

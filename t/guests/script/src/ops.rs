@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::host::{self, given};
 use crate::program::{Program, bytes, number, word};
-use crate::{LIVE, driven, shared, trouble, wild};
+use crate::{LIVE, driven, metrics, shared, trouble, wild};
 
 thread_local! {
     static TRACE: Cell<bool> = const { Cell::new(false) };
@@ -133,6 +133,7 @@ impl Turn {
             "set_property" => self.set_property(rest),
             "reply" | "reply_with" | "grpc_reply" => self.reply(verb, rest),
             "foreign" | "foreign_it" | "foreign_blind" => self.foreign(verb, rest),
+            _ if metrics::knows(verb) => self.take(metrics::call(verb, rest)),
             "configuration" => {
                 // SAFETY: the addresses are those of two variables.
                 self.take(given(|data, size| unsafe { host::proxy_get_configuration(data, size) }))
@@ -324,7 +325,7 @@ impl Turn {
         }
         // Log lines of nginx end at 2 KB.
         let statement = statement.get(..200).unwrap_or(statement);
-        const GIVING: [&str; 16] = [
+        const GIVING: [&str; 18] = [
             "get",
             "pairs",
             "headers",
@@ -339,6 +340,8 @@ impl Turn {
             "open",
             "foreign",
             "foreign_it",
+            "define",
+            "metric",
             "it",
             "?",
         ];

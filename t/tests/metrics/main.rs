@@ -1,0 +1,6 @@
+//! Metrics that filters define.
+
+mod config;
+mod kept;
+mod kinds;
+mod limits;
