@@ -48,15 +48,7 @@ impl Instance {
         }
         let measured = meter.map(|meter| Measured::new(meter, vm.memory_size()));
         let (vm, program) = (RefCell::new(vm), program.clone());
-        Ok(Self {
-            vm,
-            program,
-            roots,
-            dead: Cell::new(false),
-            reusable: false,
-            expiry: OnceCell::new(),
-            measured,
-        })
+        Ok(Self { vm, program, roots, dead: Cell::new(false), reusable: false, expiry: OnceCell::new(), measured })
     }
 
     /// Lets it serve one request after the other, if its engine can put it back in between.
