@@ -43,7 +43,7 @@ struct Zone<Setting> {
 #[derive(Debug)]
 enum Place {
     Zone(Memory),
-    Scratch(Plain),
+    Scratch(Box<Plain>),
 }
 
 /// A queue that this process receives from now on.
@@ -62,7 +62,7 @@ impl Shared {
 
     /// Zones like those of a configuration, which nobody else sees.
     pub fn scratch(conf: &WasmConf) -> Self {
-        let scratch = |zone: &ShmZone| Some(Place::Scratch(Plain::new(zone.size.min(MOST_SCRATCH))));
+        let scratch = |zone: &ShmZone| Some(Place::Scratch(Box::new(Plain::new(zone.size.min(MOST_SCRATCH)))));
         Self(Mutex::new(Zones::new(conf, scratch)))
     }
 
@@ -204,7 +204,7 @@ impl<Setting> Zone<Setting> {
     fn with<R>(&mut self, directive: &str, work: impl FnOnce(&mut dyn Slab) -> (R, bool)) -> R {
         let (answer, emptied) = match &mut self.memory {
             Place::Zone(memory) => work(&mut memory.lock()),
-            Place::Scratch(plain) => work(plain),
+            Place::Scratch(plain) => work(&mut **plain),
         };
         if emptied {
             let text = "was left half-written by a process that died: it is emptied";
