@@ -1,6 +1,6 @@
 //! What a reload keeps.
 
-use wasmx_t::{Engine, Nginx};
+use wasmx_t::{Engine, Nginx, Upstream};
 
 wasmx_t::on_every_engine![
     values_are_kept,
@@ -9,6 +9,7 @@ wasmx_t::on_every_engine![
     items_are_kept_and_go_to_the_new_worker,
     zones_come_and_go,
     more_workers_are_woken,
+    an_old_worker_takes_no_wake_up_away,
     a_refused_reload_changes_nothing,
     a_single_process_reads_no_zone_that_is_gone,
 ];
@@ -84,6 +85,30 @@ fn more_workers_are_woken(engine: Engine) {
         ng.get("/").body("sent");
         log.wait_for(round, "got x");
     }
+}
+
+fn an_old_worker_takes_no_wake_up_away(engine: Engine) {
+    let up = Upstream::new();
+    let tap = up.tap();
+    let ng = Nginx::new(engine)
+        .script("/", "configure: queue jobs; queue_ready: dequeue; say got {it}", ("proxy_buffering off;", up.pass()))
+        .script("/send", "request_headers: queue_find - jobs; enqueue jobs x; reply 200 sent", "")
+        .start();
+    let before = ng.workers();
+    let mut connection = ng.request("GET", "/").begin();
+    tap.send("begun");
+    connection.until("begun");
+    ng.hangup();
+    ng.log().wait("gracefully shutting down");
+    ng.log().wait_for(2, "queue jobs -> 0");
+    // Both have the same place among the workers, and are woken.
+    for count in 1..=30 {
+        ng.get("/send").body("sent");
+        ng.log().wait_for(count, "got x");
+    }
+    drop(tap);
+    connection.rest();
+    ng.await_replacement(&before);
 }
 
 fn a_refused_reload_changes_nothing(engine: Engine) {
