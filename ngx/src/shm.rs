@@ -150,7 +150,7 @@ impl Memory {
         unsafe {
             let pool = self.pool.as_ptr();
             let used = (*pool).last.add(1) as usize;
-            if (*pool).start as usize - used < WORD_BYTES {
+            if ((*pool).start as usize).saturating_sub(used) < WORD_BYTES {
                 (*pool).end = pool.cast::<u8>().add(self.size - WORD_BYTES);
             }
             self.make_empty();

@@ -44,7 +44,12 @@ impl WorkerHost {
     }
 
     /// The host of the VM that holds the root contexts of the module at index `module`.
-    pub(super) fn for_roots(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>, metrics: Option<Arc<Scope>>, module: usize) -> Self {
+    pub(super) fn for_roots(
+        environ: Arc<[Vec<u8>]>,
+        shared: Arc<Shared>,
+        metrics: Option<Arc<Scope>>,
+        module: usize,
+    ) -> Self {
         Self { environ, shared, metrics, ticks: Ticks::Armed(module) }
     }
 }

@@ -8,6 +8,7 @@ wasmx_t::on_every_engine![
     what_was_not_used_gives_way,
     the_smallest_zone_holds_something,
     a_zone_may_be_as_large_as_a_value_needs,
+    zones_of_all_sizes_are_filled,
 ];
 
 fn a_key_goes_to_the_zone_of_its_prefix(engine: Engine) {
@@ -72,4 +73,31 @@ fn a_zone_may_be_as_large_as_a_value_needs(engine: Engine) {
         .script("/", "request_headers: kv_fill big/k 0 6000000; kv_size big/k; reply 200 {it}", "")
         .start();
     ng.get("/").body("6000000");
+}
+
+/// What nginx keeps of a zone's pages ends at another distance from the first of them in each of these sizes.
+fn zones_of_all_sizes_are_filled(engine: Engine) {
+    const PAGES: std::ops::Range<usize> = 128..152;
+    let zones = PAGES.fold(Nginx::new(engine), |nginx, pages| {
+        nginx.wasm_directive(format!("shm_kv z{pages} {} eviction=lru;", pages * 4096))
+    });
+    let fill: String = PAGES.map(|pages| format!("kv_fill z{pages}/{{it}} 0 3000; ")).collect();
+    // What `kv_fill` gives is the value: the key is counted anew by each.
+    let fill = fill.replace("kv_fill", "count; kv_fill");
+    let ng = zones
+        .script("/fill", &format!("request_headers: {fill} reply 200 filled"), "")
+        .script(
+            "/get",
+            &format!(
+                "request_headers: {} reply 200 got",
+                PAGES
+                    .map(|pages| format!("kv_size z{pages}/{}; ", 199 * PAGES.len() + pages - PAGES.start + 1))
+                    .collect::<String>()
+            ),
+            "",
+        )
+        .start();
+    (0..200).for_each(|_| _ = ng.get("/fill").body("filled"));
+    ng.get("/get").body("got");
+    ng.log().has_times(PAGES.len(), r#"-> 0 "3000""#).lacks("3000 -> 10");
 }
