@@ -1,9 +1,9 @@
 //! The status page: what filters count and what the host measures of them, as Prometheus text, as JSON, and as a page to
 //! look at. What is shown is gathered into a [`Report`]; the rest names no nginx.
 
-mod html;
-mod json;
-mod prometheus;
+pub mod html;
+pub mod json;
+pub mod prometheus;
 #[cfg(test)]
 mod tests;
 

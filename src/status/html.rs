@@ -113,7 +113,7 @@ fn mean(time: &Histogram) -> String {
 fn bytes(count: u64) -> String {
     match count {
         0..1024 => format!("{count} B"),
-        1024..1_048_576 => format!("{}.{} KiB", count >> 10, (count & 0x3ff) * 10 >> 10),
-        _ => format!("{}.{} MiB", count >> 20, (count & 0xf_ffff) * 10 >> 20),
+        1024..1_048_576 => format!("{}.{} KiB", count >> 10, ((count & 0x3ff) * 10) >> 10),
+        _ => format!("{}.{} MiB", count >> 20, ((count & 0xf_ffff) * 10) >> 20),
     }
 }

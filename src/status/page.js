@@ -15,8 +15,9 @@
     : n < 1e6 ? (n / 1e3).toFixed(1) + ' k' : (n / 1e6).toFixed(1) + ' M';
   const whole = n => n.toLocaleString('en');
   const bytes = n => n < 1024 ? n + ' B' : n < 1048576 ? (n / 1024).toFixed(1) + ' KiB' : (n / 1048576).toFixed(1) + ' MiB';
-  const time = ns => !(ns > 0) ? '–' : ns < 1e3 ? Math.round(ns) + ' ns' : ns < 1e6 ? (ns / 1e3).toFixed(1) + ' µs'
-    : ns < 1e9 ? (ns / 1e6).toFixed(1) + ' ms' : (ns / 1e9).toFixed(2) + ' s';
+  const three = n => n < 99.95 ? n.toFixed(1) : Math.round(n).toString();
+  const time = ns => !(ns > 0) ? '–' : ns < 1e3 ? Math.round(ns) + ' ns' : ns < 1e6 ? three(ns / 1e3) + ' µs'
+    : ns < 1e9 ? three(ns / 1e6) + ' ms' : three(ns / 1e9) + ' s';
   const mean = t => t.count ? t.sum / t.count : 0;
 
   // What the calls between two reports took: the time that a share of them was not above.

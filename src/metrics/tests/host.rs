@@ -1,6 +1,6 @@
 //! The host's own numbers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::{Kind, Meter, Process, Refusal, Usage};
 use super::{SIZE, memory, scope, store};
@@ -78,4 +78,20 @@ fn processes_without_a_place_are_not_counted() {
     assert_eq!(registered.iter().flatten().count(), 4);
     Meter::new(&store, registered[4].as_ref(), "filter", "wasmi").unwrap().contexts(1);
     assert_eq!(usage(&store, |_| true).contexts, 0);
+}
+
+/// The cost is printed; the bound is far from it, for machines that do other things meanwhile.
+#[test]
+fn measuring_a_call_is_cheap() {
+    const TIMES: u32 = 100_000;
+    let memory = memory(SIZE);
+    let meter = Meter::new(&store(&memory, 0), None, "filter", "wasmi").unwrap();
+    let round = || {
+        let begun = Instant::now();
+        (0..TIMES).for_each(|_| meter.called(Instant::now().elapsed()));
+        begun.elapsed() / TIMES
+    };
+    let best = (0..20).map(|_| round()).min();
+    println!("measuring a call: {best:?}");
+    assert!(best.is_some_and(|best| best.as_nanos() < 2000), "{best:?}");
 }
