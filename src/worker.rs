@@ -84,7 +84,10 @@ pub fn start(conf: &WasmConf) {
 
 /// The zones of shared memory are now those of `conf`: in an nginx of one process, where workers are not replaced.
 pub fn zones_changed(conf: &WasmConf) {
-    with(|worker| worker.shared.replace(conf));
+    with(|worker| {
+        worker.shared.replace(conf);
+        worker.metrics.iter().for_each(|metrics| metrics.zone_changed(conf));
+    });
 }
 
 /// Ends the worker's VMs and threads, before nginx takes the process down.

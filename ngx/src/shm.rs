@@ -117,7 +117,7 @@ unsafe extern "C" fn init<L: Layout>(zone: *mut sys::ngx_shm_zone_t, old: *mut c
 
 /// The memory of a zone. It stays mapped as long as the process lives, or, in an nginx of a single process, as long as
 /// configurations have the zone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     pool: NonNull<sys::ngx_slab_pool_t>,
     size: usize,

@@ -1,6 +1,7 @@
 //! Memory of one process: for starts on trial, whose numbers nobody reads, and for tests.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Memory;
@@ -11,6 +12,11 @@ pub struct Plain(Arc<(Box<[AtomicU64]>, Mutex<()>)>);
 impl Plain {
     pub fn new(bytes: usize) -> Self {
         let words = (0..bytes / size_of::<u64>()).map(|_| AtomicU64::new(0)).collect();
+        Self(Arc::new((words, Mutex::new(()))))
+    }
+
+    pub fn copy_of(words: &[AtomicU64]) -> Self {
+        let words = words.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
         Self(Arc::new((words, Mutex::new(()))))
     }
 }

@@ -4,10 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::features::NGINX_VERSION;
 use ngx::http::{PhaseHandler, Request};
-use ngx::{Status, error};
+use ngx::{Status, error, shm};
 
 use super::{Format, Report, ZoneUse, html, json, prometheus};
-use crate::conf::WasmConf;
+use crate::conf::{ShmKind, WasmConf};
 use crate::modules::{Core, Http};
 use crate::worker::{self, Worker};
 
@@ -74,15 +74,24 @@ fn report(conf: &WasmConf, worker: &Worker) -> Report {
         engines: conf.runtimes.iter().map(|runtime| runtime.name()).collect(),
         filters: filters.into_iter().filter(|usage| engine(&usage.module) == Some(&*usage.engine)).collect(),
         metrics: metrics.into_iter().filter(|metric| names(&metric.module).is_some()).collect(),
-        zones: zones(worker),
+        zones: zones(conf, worker),
     }
 }
 
 /// The zones of shared memory and their use.
-fn zones(worker: &Worker) -> Vec<ZoneUse> {
+fn zones(conf: &WasmConf, worker: &Worker) -> Vec<ZoneUse> {
     let metrics = worker.metrics().map(|store| {
         let (size, used) = store.usage();
         ZoneUse { name: "metrics".to_owned(), kind: "metrics", size: size as u64, used: used as u64 }
     });
-    metrics.into_iter().collect()
+    let shared = conf.shm.iter().filter_map(|zone| {
+        let memory = zone.memory()?.lock();
+        let used = (memory.pages() - memory.free_pages()) * shm::page_size();
+        let kind = match zone.kind {
+            ShmKind::Data(_) => "shm_kv",
+            ShmKind::Queues(_) => "shm_queue",
+        };
+        Some(ZoneUse { name: zone.name.clone(), kind, size: zone.size as u64, used: used as u64 })
+    });
+    metrics.into_iter().chain(shared).collect()
 }

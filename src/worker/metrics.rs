@@ -1,12 +1,12 @@
 //! A worker's metrics: the zone that all workers share, and what this one measures of its modules.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
 use ngx::process::{self, Kind};
-use ngx::shm;
+use ngx::shm::{self, Zone};
 use ngx::{Failed, Log, error, warn};
 
 use crate::conf::WasmConf;
@@ -18,24 +18,41 @@ const LEAST_ROWS: usize = 16;
 /// Where metrics live.
 #[derive(Clone)]
 pub enum Place {
-    Zone(shm::Memory),
+    Zone(Lent),
     /// During starts on trial.
     Plain(Plain),
+}
+
+/// A zone's memory. In an nginx of one process, where workers are not replaced, a reload can take it away: then what was in
+/// it is here.
+#[derive(Clone)]
+pub struct Lent {
+    memory: shm::Memory,
+    taken: Arc<OnceLock<Plain>>,
+}
+
+impl Lent {
+    fn new(memory: shm::Memory) -> Self {
+        Self { memory, taken: Arc::default() }
+    }
 }
 
 impl Memory for Place {
     #[inline]
     fn words(&self) -> &[AtomicU64] {
         match self {
-            Self::Zone(memory) => memory.flat(),
+            Self::Zone(Lent { memory, taken }) => match taken.get() {
+                None => memory.flat(),
+                Some(copy) => copy.words(),
+            },
             Self::Plain(memory) => memory.words(),
         }
     }
 
     fn exclusively<R>(&self, f: impl FnOnce() -> R) -> R {
         match self {
-            Self::Zone(memory) => {
-                let _locked = memory.lock();
+            Self::Zone(Lent { memory, taken }) => {
+                let _locked = taken.get().is_none().then(|| memory.lock());
                 f()
             }
             Self::Plain(memory) => memory.exclusively(f),
@@ -54,7 +71,7 @@ pub struct Layout;
 impl shm::Layout for Layout {
     fn init(memory: shm::Memory, _kept: bool) -> Result<(), Failed> {
         let rows = available_parallelism().map_or(LEAST_ROWS, |cores| cores.get().max(LEAST_ROWS));
-        Store::format(&Place::Zone(memory), rows).map_err(|_| {
+        Store::format(&Place::Zone(Lent::new(memory)), rows).map_err(|_| {
             error!(Log::cycle(), "[wasm] the zone of metrics is too small");
             Failed
         })
@@ -64,6 +81,7 @@ impl shm::Layout for Layout {
 /// The metrics of this process.
 pub(super) struct Metrics {
     store: Store<Place>,
+    lent: Lent,
     /// There while a status page is configured.
     measured: bool,
     process: Option<Process<Place>>,
@@ -72,10 +90,19 @@ pub(super) struct Metrics {
 impl Metrics {
     /// `None` when nothing is configured that has a use for them.
     pub fn open(conf: &WasmConf) -> Option<Self> {
-        let store = conf.metrics.open(Place::Zone(conf.metrics.zone?.memory()?), process::worker_index())?;
+        let lent = Lent::new(conf.metrics.zone?.memory()?);
+        let store = conf.metrics.open(Place::Zone(lent.clone()), process::worker_index())?;
         let measured = conf.metrics.status;
         let process = if measured { register(&store) } else { None };
-        Some(Self { store, measured, process })
+        Some(Self { store, lent, measured, process })
+    }
+
+    /// Keeps what there is if the zone of `conf` is another one.
+    pub fn zone_changed(&self, conf: &WasmConf) {
+        let memory = conf.metrics.zone.and_then(Zone::memory);
+        if memory != Some(self.lent.memory) {
+            self.lent.taken.get_or_init(|| Plain::copy_of(self.lent.memory.flat()));
+        }
     }
 
     pub fn scope(&self, module: &str) -> Arc<Scope> {

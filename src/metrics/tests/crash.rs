@@ -1,5 +1,6 @@
 //! A worker is killed while it defines a metric.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
@@ -12,9 +13,7 @@ fn words(memory: &Plain) -> Vec<u64> {
 }
 
 fn copy(words: &[u64]) -> Plain {
-    let memory = Plain::new(size_of_val(words));
-    memory.words().iter().zip(words).for_each(|(to, from)| to.store(*from, Relaxed));
-    memory
+    Plain::copy_of(&words.iter().map(|word| AtomicU64::new(*word)).collect::<Vec<_>>())
 }
 
 fn values(memory: &Plain) -> Vec<(String, Value)> {

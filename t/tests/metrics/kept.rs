@@ -12,6 +12,7 @@ wasmx_t::on_every_engine![
     another_size_begins_anew,
     other_buckets_keep_the_counters,
     a_module_that_comes_back_counts_on,
+    a_single_process_counts_on_without_its_zone,
 ];
 
 const COUNT: &str = "configure: define counter c; request_headers: increment 1 c";
@@ -150,4 +151,21 @@ fn a_module_that_comes_back_counts_on(engine: Engine) {
     ng.edit(|conf| conf.replace("module other ", "module script ").replace("proxy_wasm other", "proxy_wasm script"));
     ng.reload();
     assert_eq!(value(&ng, "c"), 1);
+}
+
+fn a_single_process_counts_on_without_its_zone(engine: Engine) {
+    if Nginx::lacks_single_process("a_single_process_counts_on_without_its_zone") {
+        return;
+    }
+    let script = "configure: define counter c; request_headers: increment 1 c; metric c; reply 200 {it}";
+    let ng =
+        Nginx::new(engine).single_process().wasm_directive("metrics { slab_size 1m; }").script("/", script, "").start();
+    ng.get("/").body("1");
+    ng.edit(|conf| conf.replace("slab_size 1m", "slab_size 2m"));
+    let log = ng.log().from_here();
+    ng.hangup();
+    log.wait("reconfiguring");
+    eventually("it serves on", || (ng.get("/").code() == Some(200)).then_some(()));
+    log.lacks("exited on signal");
+    assert!(ng.get("/").text().parse::<u32>().is_ok_and(|count| count >= 2));
 }
