@@ -117,7 +117,8 @@
       if (!old) continue;
       const one = card(id(filter), filter);
       const rate = Math.max(0, filter.calls - old.calls) / span;
-      const bad = Math.max(0, filter.failures + filter.traps - old.failures - old.traps) / span;
+      // A request that a trap has ended is both.
+      const bad = Math.max(0, filter.failures - old.failures, filter.traps - old.traps) / span;
       const [half, most] = [0.5, 0.99].map(share => quantile(filter.time.buckets, old.time.buckets, share));
       one.rate.show(short(rate) + ' /s', [rate]);
       one.bad.show(short(bad) + ' /s', [bad], bad > 0);
