@@ -52,9 +52,7 @@ impl WorkerHost {
     ) -> Self {
         Self { environ, shared, metrics, ticks: Ticks::Armed(module) }
     }
-}
 
-impl WorkerHost {
     #[inline]
     fn metrics(&self) -> Result<&Scope, Refusal> {
         self.metrics.as_deref().ok_or(Refusal::Unknown)
