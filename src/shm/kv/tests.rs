@@ -75,6 +75,12 @@ fn name(key: u8) -> Vec<u8> {
     vec![b'k'; usize::from(key) * (usize::from(key) + 3) / 4]
 }
 
+/// The bytes of the pages that the table leaves.
+fn room(pages: usize) -> usize {
+    let table = 1 << (pages * 4096 / TABLE_SHARE).ilog2();
+    pages * 4096 - usize::next_multiple_of(table, 4096)
+}
+
 fn compare(ops: &[Op], pages: usize, eviction: Eviction) -> TestCaseResult {
     let mut zone = Plain::new(pages * 4096);
     let mut model: HashMap<u8, (Vec<u8>, u32)> = HashMap::new();
@@ -106,12 +112,14 @@ fn compare(ops: &[Op], pages: usize, eviction: Eviction) -> TestCaseResult {
                 match kv.set(&name(*key), value.as_deref(), wanted) {
                     Set::CasMismatch => prop_assert!(!fits),
                     Set::Full => {
-                        prop_assert!(fits && (eviction == Eviction::None || len.is_some_and(|len| len > pages * 3000)));
+                        let size = HEADER + name(*key).len() + len.unwrap_or(0);
+                        prop_assert!(fits && (eviction == Eviction::None || size > room(pages)));
                         let mut out = Vec::new();
                         prop_assert_eq!(kv.get(&name(*key), &mut out), before, "what was there stays");
                     }
                     Set::Done => {
                         prop_assert!(fits);
+                        prop_assert!(len.is_none_or(|len| HEADER + name(*key).len() + len <= room(pages)));
                         let mut out = Vec::new();
                         let cas = kv.get(&name(*key), &mut out);
                         prop_assert_eq!(cas.map(|_| out), value.clone());
