@@ -345,6 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn ids_start_anew_when_the_streams_are_forgotten() {
+        let mut contexts = Contexts::<u8>::new();
+        let root = contexts.add_root(filter());
+        let first = contexts.add_stream(root, 1).unwrap();
+        assert!(!contexts.rewind(), "there is a stream");
+        contexts.remove(first);
+        for _ in 0..5 {
+            assert!(contexts.rewind());
+            let stream = contexts.add_stream(root, 1).unwrap();
+            assert_eq!(stream, first);
+            contexts.remove(stream);
+        }
+        contexts.properties(root).unwrap().set(b"a", Some(b"kept")).unwrap();
+        assert!(!contexts.rewind(), "a root keeps something of a stream's");
+    }
+
+    #[test]
     fn nothing_is_in_an_empty_table() {
         let mut contexts = Contexts::<u8>::new();
         assert!(contexts.scope(0).is_none() && contexts.scope(1).is_none() && contexts.scope(u32::MAX).is_none());

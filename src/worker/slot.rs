@@ -22,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The most VMs of one module that are kept for requests to come, and the most bytes that they hold.
 const MOST_IDLE: usize = 128;
 const MOST_IDLE_BYTES: usize = 32 << 20;
+/// VMs one after the other that could not be put back, after which the next ones are not prepared for it; until 256 have
+/// been made: the requests may have been unusual ones.
+const UNFIT: u8 = 8;
 
 enum State {
     /// Not started yet, or dead and to be replaced at once.
@@ -54,6 +57,8 @@ pub(super) struct Slot {
     /// Starts the VM again when nobody asks for it: its ticks are wanted even without requests.
     restart: Timer,
     idle: RefCell<Idle>,
+    /// How many VMs, one after the other, could not be put back, or were not prepared for it.
+    unfit: Cell<u8>,
 }
 
 /// VMs that have served a request and are fit for another, the one used last at the end.
@@ -112,6 +117,7 @@ impl Slot {
                 bytes: 0,
                 most: (conf.instances as usize / 2 / conf.modules.len().max(1)).min(MOST_IDLE),
             }),
+            unfit: Cell::new(0),
         }
     }
 
@@ -137,7 +143,9 @@ impl Slot {
         let mut instance = Instance::start(program, host, VmKind::Stream, &filters, self.meter.as_ref())
             .inspect_err(|error| self.start_failed(log, &**program, error))
             .ok()?;
-        if self.idle.borrow().most > 0 {
+        if self.unfit.get() >= UNFIT {
+            self.unfit.set(self.unfit.get().wrapping_add(1));
+        } else if self.idle.borrow().most > 0 {
             instance.make_reusable();
         }
         Some(Rc::new(instance))
@@ -145,7 +153,12 @@ impl Slot {
 
     /// Takes back a VM that has served a request, for the next.
     pub(super) fn take_back(&self, mut instance: Rc<Instance>) {
-        let Some(bytes) = Rc::get_mut(&mut instance).and_then(Instance::reuse) else { return };
+        let Some(instance_alone) = Rc::get_mut(&mut instance) else { return };
+        let Some(bytes) = instance_alone.reuse() else {
+            self.unfit.set(self.unfit.get().saturating_add(1));
+            return;
+        };
+        self.unfit.set(0);
         let dropped = self.idle.borrow_mut().put(instance, bytes);
         drop(dropped);
     }

@@ -52,26 +52,20 @@ pub(crate) fn skipped(test: &str, why: &str) {
 /// Mounts each of these `fn name(engine: Engine)` as a test for each engine: `FILE::wasmtime::NAME`, and so on.
 ///
 /// Once in a file, at its top, where it serves as the contents. A test that is not listed is dead code, which clippy
-/// refuses. Tests of a thing that is not there yet stand in a file of their own, with the reason before the names:
-/// `on_every_engine![not yet: "why"; a, b]`.
+/// refuses.
 #[macro_export]
 macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {
-        $crate::on_every_engine! { @mount wasmtime Wasmtime [] $($name)* }
-        $crate::on_every_engine! { @mount wasmi Wasmi [] $($name)* }
+        $crate::on_every_engine! { @mount wasmtime Wasmtime $($name)* }
+        $crate::on_every_engine! { @mount wasmi Wasmi $($name)* }
     };
-    (not yet: $why:literal; $($name:ident),* $(,)?) => {
-        $crate::on_every_engine! { @mount wasmtime Wasmtime [#[ignore = $why]] $($name)* }
-        $crate::on_every_engine! { @mount wasmi Wasmi [#[ignore = $why]] $($name)* }
-    };
-    (@mount $module:ident $engine:ident $ignore:tt $($name:ident)*) => {
+    (@mount $module:ident $engine:ident $($name:ident)*) => {
         mod $module {
-            $( $crate::on_every_engine! { @test $engine $ignore $name } )*
+            $( $crate::on_every_engine! { @test $engine $name } )*
         }
     };
-    (@test $engine:ident [$(#[$ignore:meta])?] $name:ident) => {
+    (@test $engine:ident $name:ident) => {
         #[test]
-        $(#[$ignore])?
         fn $name() {
             let name = concat!(module_path!(), "::", stringify!($name));
             $crate::on($crate::Engine::$engine, super::$name, name);
