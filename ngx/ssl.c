@@ -2,8 +2,8 @@
  * What OpenSSL says of a TLS connection.
  *
  * The functions are weak: they are nginx's own OpenSSL's, and a module built
- * with its headers loads into an nginx without it. There no connection has TLS,
- * and none of them is called.
+ * with its headers loads into an nginx without it, or with another library that
+ * lacks some of them. There nothing is said of certificates.
  */
 
 #include "shim.h"
@@ -33,6 +33,32 @@
 #pragma weak X509_get_subject_name
 
 
+static ngx_int_t
+wasmx_ssl_is_there(void)
+{
+    return ASN1_STRING_get0_data != NULL
+           && ASN1_STRING_length != NULL
+           && BIO_ctrl != NULL
+           && BIO_free != NULL
+           && BIO_new != NULL
+           && BIO_s_mem != NULL
+           && ERR_clear_error != NULL
+           && EVP_sha256 != NULL
+           && GENERAL_NAMES_free != NULL
+           && OPENSSL_sk_num != NULL
+           && OPENSSL_sk_value != NULL
+           && PEM_write_bio_X509 != NULL
+           && SSL_get_certificate != NULL
+           && SSL_get_peer_certificate != NULL
+           && SSL_get_version != NULL
+           && X509_NAME_print_ex != NULL
+           && X509_digest != NULL
+           && X509_free != NULL
+           && X509_get_ext_d2i != NULL
+           && X509_get_subject_name != NULL;
+}
+
+
 /* The subject as $ssl_client_s_dn has it, or the certificate as text. */
 static ngx_int_t
 wasmx_ssl_print(X509 *cert, ngx_uint_t field, wasmx_write_pt write, void *to)
@@ -52,7 +78,7 @@ wasmx_ssl_print(X509 *cert, ngx_uint_t field, wasmx_write_pt write, void *to)
 
     } else {
         ok = X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0,
-                                XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB)
+                                XN_FLAG_RFC2253)
              >= 0;
     }
 
@@ -145,7 +171,7 @@ wasmx_ssl_certificate(ngx_connection_t *c, ngx_uint_t peer, ngx_uint_t field,
     X509       *cert;
     ngx_int_t   ok;
 
-    if (c->ssl == NULL) {
+    if (c->ssl == NULL || !wasmx_ssl_is_there()) {
         return 0;
     }
 

@@ -1,6 +1,6 @@
 //! The nginx modules that the `.so` is made of, and what nginx calls them for.
 
-use ngx::http::{BodyHandlers, Chain, HttpFilter, HttpModule, Request};
+use ngx::http::{BodyHandlers, Chain, HttpFilter, HttpModule, Request, VariableIndex};
 use ngx::module::CoreModule;
 use ngx::process::{self, Kind};
 use ngx::{Conf, Cycle, Directive, Failed, Status};
@@ -60,6 +60,8 @@ impl HttpModule for Http {
     fn postconfiguration(cf: Conf<'_>) -> Result<(), Failed> {
         let body_handlers = BodyHandlers::find(cf);
         cf.http_main_conf::<Self>().body_handlers = body_handlers;
+        // By its index it is made once for a request: without one, each look at it makes another.
+        VariableIndex::get(cf, b"request_id")?;
         http::install(cf)
     }
 }

@@ -5,7 +5,7 @@
 
 use anyhow::bail;
 use wasm_encoder::{ExportKind, ExportSection, RawSection, SectionId};
-use wasmparser::{ExternalKind, Operator, Parser, Payload, RefType, TypeRef, ValType};
+use wasmparser::{CompositeInnerType, ExternalKind, Operator, Parser, Payload, RefType, TypeRef, ValType};
 
 /// What the names of our exports begin with. No toolchain makes such names.
 const RESERVED: &str = "wasmx:";
@@ -42,7 +42,7 @@ pub(crate) fn rewrite(wasm: &[u8], start: StartSection) -> anyhow::Result<Option
     if let Some(name) = found.reserved {
         bail!("the export \"{name}\" has a name that is reserved");
     }
-    Ok(found.write(wasm, start))
+    Ok(if found.malformed { None } else { found.write(wasm, start) })
 }
 
 /// What is looked for in a module.
@@ -56,12 +56,15 @@ struct Found<'a> {
     start: Option<u32>,
     /// Something else changes while the guest runs, where a host cannot follow.
     unknowable: bool,
+    /// Sections are there twice, or out of order: the engine is to see that.
+    malformed: bool,
 }
 
 impl<'a> Found<'a> {
     fn read(wasm: &'a [u8], start: StartSection) -> wasmparser::Result<Self> {
         let mut found = Self::default();
         let mut globals = 0;
+        let (mut seen_exports, mut seen_start, mut seen_later) = (false, false, false);
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::ImportSection(imports) => {
@@ -69,6 +72,15 @@ impl<'a> Found<'a> {
                         found.unknowable |= !matches!(import?.ty, TypeRef::Func(_));
                     }
                 }
+                Payload::TypeSection(types) => {
+                    // What these make lies in a heap of the engine's own.
+                    for group in types {
+                        let of_heap =
+                            |ty: &wasmparser::SubType| !matches!(ty.composite_type.inner, CompositeInnerType::Func(_));
+                        found.unknowable |= group?.types().any(of_heap);
+                    }
+                }
+                Payload::TagSection(_) => found.unknowable = true,
                 Payload::TableSection(tables) => {
                     for table in tables {
                         found.unknowable |= table?.ty.element_type != RefType::FUNCREF;
@@ -87,13 +99,23 @@ impl<'a> Found<'a> {
                     }
                 }
                 Payload::ExportSection(exports) => {
+                    found.malformed |= seen_exports || seen_later;
+                    seen_exports = true;
                     for export in exports {
                         let export = export?;
                         found.reserved = found.reserved.or(is_ours(export.name).then_some(export.name));
                         found.exports.push(export);
                     }
                 }
-                Payload::StartSection { func, .. } if start.moves() => found.start = Some(func),
+                Payload::StartSection { func, .. } => {
+                    found.malformed |= seen_start || seen_later;
+                    seen_start = true;
+                    found.start = start.moves().then_some(func);
+                }
+                Payload::ElementSection(_) | Payload::DataCountSection { .. } | Payload::DataSection(_) => {
+                    seen_later = true;
+                }
+                Payload::CodeSectionStart { .. } => seen_later = true,
                 Payload::CodeSectionEntry(body) => found.code(&body)?,
                 _ => {}
             }
@@ -258,6 +280,8 @@ mod tests {
             r#"(module (memory 1) (table 1 funcref) (elem func)
                 (func (table.init 0 (i32.const 0) (i32.const 0) (i32.const 0)) (elem.drop 0)))"#,
             r#"(module (memory 1) (data "x") (func (data.drop 0)))"#,
+            "(module (memory 1) (type (struct (field i32))))",
+            "(module (memory 1) (tag))",
         ] {
             assert_eq!(names(wat), None, "{wat}");
         }

@@ -32,6 +32,12 @@ pub fn worker_index() -> usize {
     unsafe { sys::ngx_worker }
 }
 
+/// The worker was told to end: it waits for its requests, or (quick shutdown) for nothing.
+pub fn is_exiting() -> bool {
+    // SAFETY: as in kind(); signal handlers set the last two, and a stale value does no harm.
+    unsafe { sys::ngx_exiting != 0 || sys::ngx_quit != 0 || sys::ngx_terminate != 0 }
+}
+
 /// The process id, as nginx caches it.
 pub fn pid() -> i32 {
     // SAFETY: as in kind().

@@ -104,8 +104,9 @@ fn invalid_option(word: &[u8]) -> String {
 fn declare(cf: Conf<'_>, conf: &mut WasmConf, words: &[&[u8]], kind: Kind) -> Result<(), String> {
     let [name, size, ..] = words else { return Err("invalid number of arguments".to_owned()) };
     let name = values::utf8("shm name", name)?;
-    if name.is_empty() {
-        return Err("[wasm] invalid shm name \"\"".to_owned());
+    // Queues without a zone of their name are together in one that nobody declares.
+    if name.is_empty() || (name == DEFAULT && matches!(kind, Kind::Queues(_))) {
+        return Err(format!("[wasm] invalid shm name \"{name}\""));
     }
     let known = conf.shm.iter().any(|zone| zone.name == name);
     let size =

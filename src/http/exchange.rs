@@ -481,7 +481,8 @@ impl Exchange {
             StreamType::Response | StreamType::Upstream => Side::Response,
         };
         // Asked for when nothing is held, and no callback runs that may still pause, it means nothing.
-        if !self.holds.waits(side) && self.asked.get() != Some((side, index)) {
+        let holds = self.holds.waits(side) || self.part(side).holds(index);
+        if !holds && self.asked.get() != Some((side, index)) {
             return;
         }
         if !self.resumed.borrow().contains(&(side, index)) {

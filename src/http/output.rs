@@ -67,6 +67,7 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
 /// Answers in the place of a response whose header has not left.
 fn answer_instead(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
     exchange.body.drop_all(r);
+    r.set_filter_buffered(false);
     match (flow, exchange.take_reply()) {
         (Flow::Reply, Some(response)) => reply::replace(exchange, r, response),
         (Flow::Fail, _) => {
@@ -98,7 +99,13 @@ pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     }
     let ended = trailers::take_end(&exchange, r, chain);
     let status = part(&exchange, r, chain);
-    trailers::after_part(&exchange, r, ended, status)
+    if !ended && !exchange.trailers.wait() {
+        return status;
+    }
+    let status = trailers::after_part(&exchange, r, ended, status);
+    // The end may have left, and with it what was held before it.
+    say_what_is_kept(&exchange, r);
+    status
 }
 
 /// A part of the body, with what goes with it.

@@ -66,12 +66,28 @@ pub(super) fn for_each(r: Request<'_>, format: PropertyFormat, mut visit: impl F
 /// Sets a variable of nginx's that can be set.
 pub(super) fn write(r: Request<'_>, path: &[u8], value: Option<&[u8]>) -> Result<(), Status> {
     let name = path.strip_prefix(b"ngx.").ok_or(Status::NotFound)?;
-    r.set_variable(name, value.unwrap_or_default()).map_err(|error| match error {
+    let value = value.unwrap_or_default();
+    if !fits(name, value) {
+        return Err(Status::BadArgument);
+    }
+    r.set_variable(name, value).map_err(|error| match error {
         VariableError::NotFound => Status::NotFound,
         // To a filter it is as any other property that it cannot set.
         VariableError::NotChangeable => Status::NotFound,
         VariableError::NoMemory => Status::InternalFailure,
     })
+}
+
+/// Whether a variable may have a value: nginx writes it as it is into headers, and `$args` into request lines.
+fn fits(name: &[u8], value: &[u8]) -> bool {
+    const LONGEST: usize = 64 << 10;
+    let is_query = name.eq_ignore_ascii_case(b"args") || name.eq_ignore_ascii_case(b"query_string");
+    let breaks = |byte: &u8| match byte {
+        b'\r' | b'\n' | 0 => true,
+        ..=b' ' | b'#' | 0x7f => is_query,
+        _ => false,
+    };
+    value.len() <= LONGEST && !value.iter().any(breaks)
 }
 
 /// Appends a value as nginx writes it, in the encoding of its kind. Of a list, as several upstreams make it, the last.

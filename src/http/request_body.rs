@@ -100,6 +100,10 @@ impl RequestBody {
     fn send(&self, r: Request<'_>, orders: Orders) -> Status {
         let mut output = self.output.borrow_mut();
         let mut queued = self.part.with_bytes(|bytes| output.push_bytes(r, bytes));
+        if r.request_body_no_buffering() {
+            // As nginx marks the parts that it passes on: TLS to an upstream would keep small ones back.
+            output.flush_last();
+        }
         if orders.ends {
             queued = queued.and_then(|()| output.push_end(r));
         }
@@ -210,7 +214,10 @@ fn pass(exchange: &Exchange, r: Request<'_>, first: usize, orders: Orders, chain
             if let Some(chain) = chain {
                 body.keep(r, chain);
             }
-            body.send(r, orders)
+            let status = body.send(r, orders);
+            // Of a part that was emptied, nothing waits to be sent: nginx reads on.
+            body.give_back(r);
+            status
         }
     }
 }

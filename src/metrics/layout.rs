@@ -128,6 +128,8 @@ impl Layout {
         if words.first().is_some_and(|word| word.load(Acquire) == MAGIC) {
             return Ok(());
         }
+        // nginx built to debug its memory fills what is new with junk.
+        words.iter().for_each(|word| word.store(0, Relaxed));
         let len = usable(words);
         if len < LINE * CHUNK {
             return Err(TooSmall);
@@ -135,7 +137,8 @@ impl Layout {
         let hash = 1usize << (len / 16).ilog2();
         // Little memory is not all for one chunk.
         let rows = (writers + 1).min((len / 4 / CHUNK).max(2));
-        let processes = (len / 256).clamp(4, 128);
+        // During a reload there are two sets of workers.
+        let processes = (len / 256).clamp(4, (2 * writers + 16).max(128));
         let layout = Self::new(rows, processes, hash);
         let set = |at: usize, value: usize| words[at].store(value as u64, Relaxed);
         set(ROWS, rows);

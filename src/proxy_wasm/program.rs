@@ -11,7 +11,7 @@ use super::context::Stage;
 use super::exports::{self, ALLOCATORS, Funcs, Marker, Slots};
 use super::host::Host;
 use super::hostcalls;
-use super::snapshot::Snapshot;
+use super::snapshot::{Room, Snapshot};
 use super::state::State;
 use super::vm::{
     AbiError, Callback, Callbacks, FilterConfig, MAX_WAITING, Program, StartError, Vm, VmConfig, VmError, VmKind,
@@ -84,6 +84,7 @@ impl<E: WasmEngine, H: Host> Program<H> for Loaded<E, H> {
             limit: None,
             alive: true,
             waiting: VecDeque::new(),
+            room: Room::default(),
             overflow_told: false,
         };
         vm.set_limit(limit);
@@ -104,6 +105,8 @@ struct Running<E: WasmEngine, H: Host> {
     alive: bool,
     /// Contexts whose `on_done` has answered false, and when; those that are done since are skipped.
     waiting: VecDeque<(u32, Clock)>,
+    /// What the copies of their streams may take.
+    room: Room,
     overflow_told: bool,
 }
 
@@ -242,8 +245,15 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         }
         let state = self.instance.data();
         let (scope, _) = state.contexts.scope(context).ok_or(VmError::NoContext)?;
-        let snapshot = scope.stream.map(|stream| Box::new(Snapshot::of(&stream)));
-        state.contexts.outlive(context, snapshot);
+        let snapshot = match scope.stream.map(|stream| Snapshot::of(&stream, &self.room)) {
+            Some(None) => {
+                self.tell_of_overflow();
+                return self.delete(context);
+            }
+            Some(Some(snapshot)) => Some(Box::new(snapshot)),
+            None => None,
+        };
+        self.instance.data().contexts.outlive(context, snapshot);
         self.waiting.push_back((context, Clock::now()));
         Ok(())
     }
@@ -256,10 +266,18 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         let state = self.instance.data();
         self.waiting.retain(|(context, _)| state.contexts.stage(*context) == Some(Stage::Pending));
         let room = self.waiting.len() < MAX_WAITING;
-        if !room && !std::mem::replace(&mut self.overflow_told, true) {
-            state.log(LogLevel::Error, b"too many contexts wait for proxy_done: others end without it");
+        if !room {
+            self.tell_of_overflow();
         }
         room
+    }
+
+    #[cold]
+    fn tell_of_overflow(&mut self) {
+        if !std::mem::replace(&mut self.overflow_told, true) {
+            let line = b"too many contexts wait for proxy_done: others end without it";
+            self.instance.data().log(LogLevel::Error, line);
+        }
     }
 
     /// `on_log` and `on_delete` of a context that has been entered.
@@ -424,7 +442,8 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
     }
 
     fn remember(&mut self) -> bool {
-        self.alive && self.instance.remember()
+        // A root that keeps something could not be put back.
+        self.alive && self.instance.data().rewind() && self.instance.remember()
     }
 
     fn rewind(&mut self) -> Option<usize> {

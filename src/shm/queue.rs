@@ -84,6 +84,7 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
         let mut queues = Self { slab, most, emptied: false };
         if queues.slab.word(FORMAT) != LAYOUT {
             queues.lay_out()?;
+            queues.slab.set_dirty(false);
         } else if queues.slab.is_dirty() {
             queues.empty()?;
         }
@@ -206,6 +207,7 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
         operation(self).ok()
     }
 
+    /// Leaves the zone dirty: whoever asks for it says when it is complete.
     fn lay_out(&mut self) -> Result<(), NoRoom> {
         self.slab.set_dirty(true);
         self.slab.reset();
@@ -218,7 +220,6 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
         self.slab.set_word(QUEUES, 0);
         self.slab.set_word(MOST, self.most.into());
         self.slab.set_word(FORMAT, LAYOUT);
-        self.slab.set_dirty(false);
         Ok(())
     }
 
@@ -238,6 +239,7 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
                 Ok(None) | Err(Damaged) => return Err(NoRoom),
             }
         }
+        self.slab.set_dirty(false);
         Ok(())
     }
 
@@ -313,7 +315,8 @@ impl<'a, S: Slab + ?Sized> Queues<'a, S> {
         self.slab.set_u64(queue, COUNT, count + 1)?;
         let untold = self.slab.u64(queue, UNTOLD)?;
         self.slab.set_u64(queue, UNTOLD, untold + 1)?;
-        Ok(Enqueued::Done(self.receiver(queue)?.filter(|_| untold == 0)))
+        // Also when it was told before: whoever should have told it may have been killed.
+        Ok(Enqueued::Done(self.receiver(queue)?))
     }
 }
 

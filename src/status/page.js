@@ -147,7 +147,7 @@
     const live = byId('live');
     live.hidden = false;
     try {
-      const answer = await fetch(location.pathname + '?format=json', { cache: 'no-store' });
+      const answer = await fetch('?format=json', { cache: 'no-store' });
       if (!answer.ok) throw new Error('status ' + answer.status);
       show(await answer.json());
       live.textContent = 'live';

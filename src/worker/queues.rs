@@ -78,6 +78,11 @@ impl Receivers {
             }
         }
         if left == 0 {
+            // One that always has something to do keeps no other waiting.
+            let mut list = self.list.borrow_mut();
+            if !list.is_empty() {
+                list.rotate_left(1);
+            }
             self.more.post_next();
         }
     }

@@ -188,6 +188,7 @@ impl Slot {
             }
             Err(error) => {
                 self.start_failed(Log::cycle(), &**program, &error);
+                worker.receivers.forget(self.module);
                 self.stop_ticks();
                 self.state.replace(State::Waiting { until: Instant::now() + pause, pause });
                 self.restart.start(pause);

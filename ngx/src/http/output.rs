@@ -118,6 +118,14 @@ impl Output {
         Ok(())
     }
 
+    /// Lets the buffer that was queued last be sent at once, if one is queued.
+    pub fn flush_last(&mut self) {
+        if !self.queue.is_null() {
+            // SAFETY: with a queue there is a tail, a link of ours with a buffer of ours.
+            unsafe { (*(*self.tail).buf).set_flush(1) };
+        }
+    }
+
     /// Queues the end of the response. nginx: ngx_http_send_special.
     pub fn push_end(&mut self, r: Request<'_>) -> Result<(), Failed> {
         let b = self.append(r, 0)?;

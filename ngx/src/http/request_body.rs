@@ -52,7 +52,9 @@ impl Request<'_> {
     pub fn end_from_body_filter(self, whole: bool) -> Status {
         // SAFETY: a Request is a live request.
         unsafe { (*self.as_ptr()).set_error_page(1) };
-        if !whole {
+        // Behind a body in chunks nginx may have read the next request, and an error drops what it has read.
+        // SAFETY: as above.
+        if !whole || unsafe { (*self.as_ptr()).headers_in.chunked() } != 0 {
             self.leave_body();
         }
         // One of the errors after which nginx keeps the connection, if it may be kept.
@@ -81,12 +83,19 @@ unsafe extern "C" fn create_request<A: AskUpstream>(r: *mut sys::ngx_http_reques
             return create(r);
         }
         let headers = &raw mut (*r).headers_in;
-        let (chunked, length) = ((*headers).chunked(), (*headers).content_length);
+        let (chunked, length) = ((*headers).chunked(), (*headers).content_length_n);
+        let known = !(*headers).content_length.is_null();
+        // The header itself, and what was read of it: `proxy_set_header` may name either.
+        let request = Request::from_raw(r).request_headers();
+        if known && request.remove(b"content-length").is_err() {
+            return Status::ERROR.0;
+        }
         (*headers).set_chunked(1);
-        (*headers).content_length = std::ptr::null_mut();
         let status = create(r);
         (*headers).set_chunked(chunked);
-        (*headers).content_length = length;
+        if known && request.put_content_length(u64::try_from(length).unwrap_or(0)).is_err() {
+            return Status::ERROR.0;
+        }
         status
     }
 }

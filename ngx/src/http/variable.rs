@@ -82,7 +82,10 @@ impl<'a> Request<'a> {
             // SAFETY: the request has a place for the value of each variable of the configuration, where the names live.
             let (name, value, valid) = unsafe {
                 let value = values.add(index);
-                (bytes(&raw const variable.name), value, (*value).valid() != 0)
+                let valid = (*value).valid() != 0;
+                let fresh = valid && (*value).no_cacheable() != 0;
+                let value = if fresh { sys::ngx_http_get_flushed_variable(self.as_ptr(), index) } else { value };
+                (bytes(&raw const variable.name), value, valid)
             };
             if let Some(value) = value_of(value).filter(|_| valid) {
                 visit(name, value);

@@ -83,13 +83,13 @@ proptest! {
 }
 
 #[test]
-fn a_receiver_is_woken_once_and_told_of_each() {
+fn a_receiver_is_told_of_each() {
     let mut zone = Plain::new(4 * 4096);
     let mut queues = open(&mut zone);
     assert_eq!(queues.register(b"q", Some(OTHER)), Ok(Registered { index: 0, waiting: false }));
     assert_eq!(queues.register(b"q", Some(ME)), Ok(Registered { index: 0, waiting: false }), "the last one counts");
     assert_eq!(queues.enqueue(0, b"1"), Enqueued::Done(Some(ME)));
-    assert_eq!(queues.enqueue(0, b"2"), Enqueued::Done(None));
+    assert_eq!(queues.enqueue(0, b"2"), Enqueued::Done(Some(ME)), "the first may not have been told");
     assert_eq!(queues.untold(0, OTHER), 0);
     assert_eq!(queues.untold(0, ME), 2);
     assert_eq!(queues.untold(0, ME), 0);
