@@ -5,6 +5,7 @@ use wasmx_t::{Connection, Engine, Nginx, Running, Upstream};
 wasmx_t::on_every_engine![
     a_body_comes_chunk_by_chunk_without_buffering,
     a_body_in_chunks_comes_chunk_by_chunk,
+    a_length_that_the_configuration_names_does_not_go_with_chunks,
     a_length_is_told_when_the_whole_is_there_at_once,
     each_part_goes_on_as_it_was_made,
     what_is_held_comes_again_with_what_follows,
@@ -50,6 +51,23 @@ fn a_body_comes_chunk_by_chunk_without_buffering(engine: Engine) {
     up.saw(|req| {
         req.body("fourmore").no_header("content-length").header("transfer-encoding", "chunked");
     });
+}
+
+fn a_length_that_the_configuration_names_does_not_go_with_chunks(engine: Engine) {
+    for variable in ["$http_content_length", "$content_length"] {
+        let up = Upstream::new();
+        let lines = format!("set $seen \"{variable}\"; proxy_set_header Content-Length {variable};");
+        let ng = Nginx::new(engine).script("/", SHOW, (STREAM, lines, up.pass())).start();
+        let mut connection = begin(&ng, 8);
+        connection.send("four");
+        ng.log().wait("piece 4 false");
+        connection.send("more").response().status(200);
+        up.saw(|req| {
+            req.body("fourmore").no_header("content-length").header("transfer-encoding", "chunked");
+        });
+        // nginx knows the length again.
+        connection.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab").response().status(200);
+    }
 }
 
 fn a_body_in_chunks_comes_chunk_by_chunk(engine: Engine) {

@@ -3,6 +3,7 @@
 use wasmx_t::{Engine, Nginx, Running, Upstream};
 
 wasmx_t::on_every_engine![
+    an_id_is_the_same_at_each_look,
     the_request_line,
     the_request_headers,
     sizes_and_times,
@@ -54,6 +55,18 @@ fn sizes_and_times(engine: Engine) {
     assert!(size.parse::<u64>().is_ok_and(|size| size > 100), "{size}");
     assert!(time.parse::<f64>().is_ok_and(|seconds| seconds > 1_700_000_000.0), "{time}");
     assert!(!duration.is_empty() && !id.is_empty());
+}
+
+fn an_id_is_the_same_at_each_look(engine: Engine) {
+    let script = "request_headers: property request.id; add request x-one {it}; \
+                  response_headers: property request.id; add response x-two {it}";
+    let up = Upstream::new();
+    let ng = Nginx::new(engine).script("/", script, up.pass()).start();
+    let response = ng.get("/");
+    let id = response.status(200).value("x-two").expect("an id").to_owned();
+    up.saw(|req| {
+        req.header("x-one", &id);
+    });
 }
 
 fn both_ends_of_the_connection(engine: Engine) {

@@ -3,6 +3,7 @@
 use wasmx_t::{Engine, Nginx, Upstream};
 
 wasmx_t::on_every_engine![
+    a_value_cannot_break_the_request_line,
     a_variable_is_read,
     a_variable_is_written,
     a_variable_that_nginx_does_not_let_write_stays,
@@ -76,4 +77,17 @@ fn what_is_not_settable_stays(engine: Engine) {
     ng.get("/path").status(200);
     ng.log().lacks("set_property request.path /other -> 0");
     ng.log().has(r#"property request.path -> 0 "/path""#);
+}
+
+fn a_value_cannot_break_the_request_line(engine: Engine) {
+    let up = Upstream::new();
+    for value in ["a%20b", "a%0d%0ax:y", "a%0ab", "a%23b", "a%00"] {
+        let script = format!("request_headers: set_property ngx.args {value}");
+        let ng = Nginx::new(engine).script("/", &script, up.pass()).start();
+        ng.get("/?q=1").status(200);
+        ng.log().has("set_property").has(" -> 2");
+    }
+    up.saw(|req| {
+        assert_eq!(req.target(), "/?q=1");
+    });
 }

@@ -9,7 +9,7 @@ wasmx_t::on_every_engine![
 ];
 
 /// Each line of a configuration, and what is said of it.
-const MISTAKES: [(&str, &str); 14] = [
+const MISTAKES: [(&str, &str); 15] = [
     (r#"shm_kv "" 1m;"#, r#"[wasm] invalid shm name """#),
     ("shm_kv a 1x;", r#"[wasm] invalid shm size "1x""#),
     ("shm_kv b -1;", r#"[wasm] invalid shm size "-1""#),
@@ -19,6 +19,7 @@ const MISTAKES: [(&str, &str); 14] = [
     ("shm_kv f 1m eviction=foobar;", r#"invalid eviction policy "foobar""#),
     ("shm_queue g 8k;", "[wasm] shm size of 8192 bytes is too small, minimum required is 12288 bytes"),
     (r#"shm_queue "" 16k;"#, r#"[wasm] invalid shm name """#),
+    ("shm_queue * 1m;", r#"[wasm] invalid shm name "*""#),
     ("shm_queue h 1m eviction=lru;", r#"shm_queue "h": queues do not support eviction policies"#),
     ("shm_queue i 1m foo=bar;", r#"invalid option "foo=bar""#),
     ("shm_kv k 1m;", ""),

@@ -4,6 +4,7 @@ use wasmx_t::{Engine, Nginx, Reply, Upstream};
 
 wasmx_t::on_every_engine![
     trailers_of_a_chunked_response_are_changed,
+    a_connection_goes_on_after_a_body_that_was_collected,
     a_response_with_a_length_keeps_it,
     trailers_of_nginxs_own_come_after_the_filters,
 ];
@@ -23,6 +24,25 @@ fn trailers_of_a_chunked_response_are_changed(engine: Engine) {
         response.status(200).body("onetwo").trailers_are(&[("x-sum", "7")]);
         ng.log().wait("on delete #");
         ng.log().has_times(1, "on response_trailers #").has(r#"get response_trailers x-sum -> 0 "6""#);
+    }
+}
+
+fn a_connection_goes_on_after_a_body_that_was_collected(engine: Engine) {
+    if Nginx::lacks_proxied_trailers("proxied::a_connection_goes_on_after_a_body_that_was_collected") {
+        return;
+    }
+    let up = Upstream::new().respond(|_| Reply::chunks(["one", "two"]).trailer("x-sum", "6"));
+    // The trailers let go what the body's callback holds.
+    for script in ["trace; response_body: pause; response_trailers: say sum", "trace; response_body: before_end pause"]
+    {
+        let ng = Nginx::new(engine)
+            .script("/", script, ("proxy_pass_trailers on; proxy_http_version 1.1; send_timeout 9s;", up.pass()))
+            .start();
+        let mut connection = ng.connect();
+        for count in 1..4 {
+            connection.get("/").response().status(200).body("onetwo").trailers_are(&[("x-sum", "6")]);
+            ng.log().wait_for(count, "on delete #");
+        }
     }
 }
 
