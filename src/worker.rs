@@ -110,9 +110,7 @@ impl Worker {
         log: Log<'_>,
     ) -> Option<Rc<Instance>> {
         let slot = self.slots.get(*filters.clone().next()?.module.get()?)?;
-        let instance = slot.instance(filters, self, log)?;
-        self.warn_of_overflow(log);
-        Some(instance)
+        slot.instance(filters, self, log)
     }
 
     /// Takes back a VM that has served its request.

@@ -130,11 +130,11 @@ impl Host for WorkerHost {
     }
 
     fn register_queue(&mut self, root: u32, name: &[u8]) -> Result<u32, Status> {
-        let Ticks::Armed(module) = self.ticks else { return Ok(self.shared.register(name, false)?.token) };
-        // One that ends takes no queue away from those that go on.
-        if ngx::process::is_exiting() {
-            return Ok(self.shared.register(name, false)?.token);
-        }
+        let module = match self.ticks {
+            // A worker that ends takes no queue away from those that go on.
+            Ticks::Armed(module) if !ngx::process::is_exiting() => module,
+            _ => return Ok(self.shared.register(name, false)?.token),
+        };
         let queue = self.shared.register(name, true)?;
         super::with(|worker| worker.receivers.add(module, root, queue.token, queue.waiting));
         Ok(queue.token)

@@ -143,6 +143,7 @@ impl Slot {
         let mut instance = Instance::start(program, host, VmKind::Stream, &filters, self.meter.as_ref())
             .inspect_err(|error| self.start_failed(log, &**program, error))
             .ok()?;
+        worker.warn_of_overflow(log);
         if self.unfit.get() >= UNFIT {
             self.unfit.set(self.unfit.get().wrapping_add(1));
         } else if self.idle.borrow().most > 0 {
