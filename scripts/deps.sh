@@ -9,7 +9,8 @@ target=wasm32-wasip1
 log=$top/target/logs/apt.log
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
-known() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+# Not piped into `grep -q`: that leaves early, and apt-cache, told so by SIGPIPE, would fail the pipe.
+known() { [[ $(apt-cache policy "$1" 2>/dev/null) == *"Candidate: "[!\(]* ]]; }
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
