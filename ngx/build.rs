@@ -31,7 +31,7 @@ fn main() {
 }
 
 fn run() -> Result<()> {
-    for file in ["build.rs", "build", "wrapper.h", "shim.h", "shim.c", "ssl.c"] {
+    for file in ["build.rs", "build", "wrapper.h", "shim.h", "shim.c", "ssl.c", "ssl_client.c"] {
         println!("cargo::rerun-if-changed={file}");
     }
     let nginx = locate::find()?;

@@ -49,4 +49,19 @@ ngx_int_t wasmx_ssl_certificate(ngx_connection_t *c, ngx_uint_t peer,
 ngx_int_t wasmx_ssl_version(ngx_connection_t *c, wasmx_write_pt write,
     void *to);
 
+/* ssl_client.c: TLS towards peers; is_ and check_ return 1 or 0, verify
+   0 or OpenSSL's number of what is wrong, or -1 if there is no certificate */
+ngx_int_t wasmx_ssl_client_is_there(void);
+ngx_ssl_t *wasmx_ssl_client(ngx_cycle_t *cycle, ngx_str_t *trusted);
+ngx_int_t wasmx_ssl_start(ngx_ssl_t *ssl, ngx_connection_t *c,
+    const u_char *sni, const u_char *alpn, unsigned len);
+ngx_int_t wasmx_ssl_handshake(ngx_connection_t *c,
+    ngx_connection_handler_pt handler);
+ngx_int_t wasmx_ssl_is_handshaken(ngx_connection_t *c);
+long wasmx_ssl_verify(ngx_connection_t *c, const char **text);
+ngx_int_t wasmx_ssl_check_host(ngx_connection_t *c, ngx_str_t *name,
+    ngx_uint_t ip);
+void wasmx_ssl_alpn(ngx_connection_t *c, const u_char **data, unsigned *len);
+void wasmx_ssl_close(ngx_connection_t *c);
+
 #endif /* WASMX_SHIM_H */

@@ -10,7 +10,7 @@ const NO_LIBCLANG: &str = "libclang, which reads nginx's headers, was not found:
 pub fn shim(facts: &Facts) -> Result<()> {
     let mut build = cc::Build::new();
     build
-        .files(["shim.c", "ssl.c"])
+        .files(["shim.c", "ssl.c", "ssl_client.c"])
         .includes(&facts.includes)
         .warnings(true)
         .flag_if_supported("-Wno-unused-parameter");

@@ -1,5 +1,7 @@
 //! TLS of a connection (src/event/ngx_event_openssl.h), as far as nginx has it.
 
+pub mod client;
+
 use std::{ffi::c_void, marker::PhantomData};
 
 use crate::{guard::guard, str::from_parts, sys};

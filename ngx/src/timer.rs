@@ -15,10 +15,9 @@ impl Timer {
 
     /// Starts, or starts anew. Times are rounded up to milliseconds and end at 24 days: nginx compares them as signed.
     pub fn start(&self, after: Duration) {
-        let millis = after.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as sys::ngx_msec_t;
         self.stop();
         // SAFETY: the event lives until it is unlinked in drop, and is not linked now.
-        unsafe { sys::wasmx_add_timer(self.0.armed(), millis) }
+        unsafe { sys::wasmx_add_timer(self.0.armed(), millis(after)) }
     }
 
     /// Stops it, if it runs.
@@ -37,6 +36,11 @@ impl Timer {
         // SAFETY: the event is ours.
         unsafe { sys::ngx_event_t::set_cancelable_raw(self.0.as_ptr(), 0) }
     }
+}
+
+/// As nginx counts: rounded up, and no more than it can compare.
+pub(crate) fn millis(time: Duration) -> sys::ngx_msec_t {
+    time.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as sys::ngx_msec_t
 }
 
 impl Drop for Timer {
