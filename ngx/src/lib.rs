@@ -29,6 +29,7 @@ pub mod ssl;
 pub mod str;
 pub mod sys;
 pub mod timer;
+pub mod upstream;
 pub mod wake;
 
 pub use conf::{Arity, Conf, ConfError, Contexts, Directive};
