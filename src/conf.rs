@@ -6,6 +6,7 @@
 
 mod args;
 mod cache;
+mod dispatch;
 mod engines;
 mod http;
 mod load;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use ngx::{Cycle, Failed, Level};
 
+pub use self::dispatch::{DispatchConf, DispatchMain, Hosts, Tls};
 pub use self::http::{Chain, DIRECTIVES as HTTP_DIRECTIVES, Filter, HttpConf, LocConf};
 pub use self::metrics::MetricsConf;
 pub use self::module::Module;
@@ -60,10 +62,13 @@ pub struct WasmConf {
     /// Whether there are queues.
     pub queues: bool,
     pub metrics: MetricsConf,
+    /// How filters call.
+    pub dispatch: DispatchMain,
 
     /// Where the block stands; `None` without one.
     block: Option<At>,
     settings: Settings,
+    calls: dispatch::MainCalls,
     engines: engines::Engines,
     /// The directives of `http {}` that make no sense without the block.
     dependents: Vec<(String, At)>,
@@ -91,8 +96,10 @@ impl Default for WasmConf {
             shm: Vec::new(),
             queues: false,
             metrics: MetricsConf::default(),
+            dispatch: DispatchMain::default(),
             block: None,
             settings: Settings::default(),
+            calls: dispatch::MainCalls::default(),
             engines: engines::Engines::default(),
             dependents: Vec::new(),
             http_limits: Vec::new(),
@@ -127,12 +134,12 @@ impl WasmConf {
 pub fn init_conf(cycle: Cycle<'_>, conf: &mut WasmConf) -> Result<(), Failed> {
     let log = cycle.log();
     wasm_block::settle(conf);
+    dispatch::settle(cycle, conf);
     if conf.block.is_some() {
         load::run(cycle, conf);
     } else {
         for (name, at) in std::mem::take(&mut conf.dependents) {
-            let text = format_args!("\"{name}\" directive is specified but config has no \"wasm\" section");
-            conf.problems.tell(log, &at, text);
+            conf.problems.tell(log, &at, format_args!("{}", without_block(&name)));
         }
     }
     if conf.problems.any() {
@@ -140,6 +147,15 @@ pub fn init_conf(cycle: Cycle<'_>, conf: &mut WasmConf) -> Result<(), Failed> {
         return Err(Failed);
     }
     metrics::add_zone(cycle, conf)
+}
+
+/// The mistake of a directive of `http {}` that makes no sense without `wasm {}`.
+fn without_block(name: &str) -> String {
+    match name {
+        // The block has the resolver that its hosts are known to.
+        "resolver_add" => "no resolver defined and no default resolver".to_owned(),
+        _ => format!("\"{name}\" directive is specified but config has no \"wasm\" section"),
+    }
 }
 
 /// Writes what happened while the configuration was loaded, into the logs that it names.

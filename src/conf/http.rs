@@ -8,7 +8,8 @@ use ngx::http::{BodyHandlers, Merge};
 use ngx::{Arity, Conf, ConfError, Contexts, Directive, Failed};
 
 use super::args::{self, FilterArgs};
-use super::problems::{At, duplicate, in_http, set, set_switch, words};
+use super::dispatch::{self, LocCalls};
+use super::problems::{At, in_http, set, set_switch, words};
 use super::values::{self, FailurePolicy, Isolation};
 use super::{WasmConf, module, status, wasm_block};
 use crate::proxy_wasm::host::PropertyFormat;
@@ -69,6 +70,7 @@ pub struct LocConf {
     /// Bytes.
     response_body_buffers: Option<usize>,
     headers_stop_alone: Option<bool>,
+    pub(super) calls: LocCalls,
     /// `wasm_status`: not inherited, as nginx's content handlers are not.
     pub status: Option<Format>,
 }
@@ -127,11 +129,13 @@ impl Merge for LocConf {
         inherit(&mut self.property_format, &parent.property_format);
         inherit(&mut self.response_body_buffers, &parent.response_body_buffers);
         inherit(&mut self.headers_stop_alone, &parent.headers_stop_alone);
+        self.calls.inherit(&parent.calls);
         Ok(())
     }
 }
 
-fn inherit<T: Clone>(own: &mut Option<T>, parent: &Option<T>) {
+/// Takes over what a level does not say itself.
+pub fn inherit<T: Clone>(own: &mut Option<T>, parent: &Option<T>) {
     if own.is_none() {
         own.clone_from(parent);
     }
@@ -163,11 +167,27 @@ pub const DIRECTIVES: &[Directive] = &[
     anywhere(c"proxy_wasm_allow_on_headers_stop_iteration", Arity::Flag, |cf| {
         in_http(cf, |cf, loc, _| set_switch(cf, &mut loc.headers_stop_alone))
     }),
+    anywhere(c"resolver_add", Arity::Exact(2), |cf| in_http(cf, dispatch::host)),
+    anywhere(c"wasm_socket_connect_timeout", Arity::Exact(1), |cf| in_http(cf, calls(dispatch::connect_timeout))),
+    anywhere(c"wasm_socket_send_timeout", Arity::Exact(1), |cf| in_http(cf, calls(dispatch::send_timeout))),
+    anywhere(c"wasm_socket_read_timeout", Arity::Exact(1), |cf| in_http(cf, calls(dispatch::read_timeout))),
+    anywhere(c"wasm_socket_buffer_size", Arity::Exact(1), |cf| in_http(cf, calls(dispatch::buffer_size))),
+    anywhere(c"wasm_socket_buffer_reuse", Arity::Flag, |cf| in_http(cf, calls(dispatch::buffer_reuse))),
+    anywhere(c"wasm_socket_large_buffers", Arity::Exact(2), |cf| in_http(cf, calls(dispatch::large_buffers))),
+    anywhere(c"proxy_wasm_log_dispatch_errors", Arity::Flag, |cf| in_http(cf, calls(dispatch::log_errors))),
+    anywhere(c"proxy_wasm_dispatch_keepalive", Arity::Range(1, 2), |cf| in_http(cf, calls(dispatch::keepalive))),
+    anywhere(c"proxy_wasm_dispatch_max_body", Arity::Exact(1), |cf| in_http(cf, calls(dispatch::max_body))),
+    anywhere(c"proxy_wasm_lua_resolver", Arity::Flag, |cf| in_http(cf, calls(dispatch::lua_resolver))),
     Directive::new(c"wasm_status", Contexts::LOCATION, Arity::Range(0, 1), |cf| in_http(cf, status::read)),
 ];
 
 const fn anywhere(name: &'static CStr, arity: Arity, handler: fn(Conf<'_>) -> Result<(), ConfError>) -> Directive {
     Directive::new(name, Contexts::HTTP.union(Contexts::SERVER).union(Contexts::LOCATION), arity, handler)
+}
+
+/// The handler of a directive about calls that may stand on any level.
+fn calls(handler: dispatch::Handler) -> impl FnOnce(Conf<'_>, &mut LocConf, &mut WasmConf) -> Result<(), String> {
+    move |cf, loc, _| handler(cf, &mut loc.calls.settings)
 }
 
 /// `proxy_wasm module [config] [root_id=NAME] [config_file=PATH]`, or `proxy_wasm off`
@@ -206,14 +226,7 @@ fn beside_off() -> String {
 
 /// `wasm_response_body_buffers number size`
 fn response_body_buffers(cf: Conf<'_>, loc: &mut LocConf, _: &mut WasmConf) -> Result<(), String> {
-    if loc.response_body_buffers.is_some() {
-        return Err(duplicate(cf));
-    }
-    let number = cf.arg(1).and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
-    let size = cf.arg(2).and_then(|text| cf.parse_size(text));
-    let bytes = number.zip(size).and_then(|(number, size)| number.checked_mul(size)).filter(|bytes| *bytes > 0);
-    loc.response_body_buffers = Some(bytes.ok_or("invalid number or size of buffers")?);
-    Ok(())
+    set(cf, &mut loc.response_body_buffers, |_| wasm_block::buffers(cf))
 }
 
 fn time_limit(cf: Conf<'_>, loc: &mut LocConf, conf: &mut WasmConf) -> Result<(), String> {

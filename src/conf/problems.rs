@@ -43,6 +43,11 @@ impl Problems {
         self.0 += 1;
     }
 
+    /// Remembers a mistake that nginx has told.
+    pub fn told(&mut self) {
+        self.0 += 1;
+    }
+
     pub fn any(&self) -> bool {
         self.0 > 0
     }

@@ -82,12 +82,12 @@ pub fn property_format(value: &[u8]) -> Result<PropertyFormat, String> {
 /// # Errors
 /// The text of the mistake.
 pub fn count(value: &[u8]) -> Result<u32, String> {
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok())
-        .filter(|&count| count > 0)
-        .ok_or_else(|| invalid(value))
+    number(value).and_then(|count| u32::try_from(count).ok()).filter(|&count| count > 0).ok_or_else(|| invalid(value))
+}
+
+/// A whole number: only digits.
+pub fn number(value: &[u8]) -> Option<usize> {
+    str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 /// `NAME=VALUE`, as WASI gives it to guests: without a zero in it.

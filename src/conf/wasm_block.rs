@@ -6,7 +6,7 @@ use ngx::{Arity, Conf, ConfError, Contexts, Directive};
 
 use super::problems::{At, duplicate, in_wasm, set, set_switch, words};
 use super::values::{self, FailurePolicy};
-use super::{WasmConf, engines, metrics, module, shm};
+use super::{WasmConf, dispatch, engines, metrics, module, shm};
 
 /// The least memory that a guest can have: one page of WebAssembly.
 const PAGE: usize = 64 << 10;
@@ -49,6 +49,23 @@ pub const DIRECTIVES: &[Directive] = &[
     inside(c"proxy_wasm_memory_limit", Arity::Exact(1), |cf| {
         in_wasm(cf, |cf, conf| set(cf, &mut conf.settings.memory_limit, |value| memory(cf, value)))
     }),
+    inside(c"resolver", Arity::AtLeast(1), |cf| in_wasm(cf, dispatch::resolver)),
+    inside(c"resolver_timeout", Arity::Exact(1), |cf| in_wasm(cf, dispatch::resolver_timeout)),
+    inside(c"resolver_add", Arity::Exact(2), |cf| in_wasm(cf, dispatch::global_host)),
+    inside(c"socket_connect_timeout", Arity::Exact(1), |cf| in_wasm(cf, calls(dispatch::connect_timeout))),
+    inside(c"socket_send_timeout", Arity::Exact(1), |cf| in_wasm(cf, calls(dispatch::send_timeout))),
+    inside(c"socket_read_timeout", Arity::Exact(1), |cf| in_wasm(cf, calls(dispatch::read_timeout))),
+    inside(c"socket_buffer_size", Arity::Exact(1), |cf| in_wasm(cf, calls(dispatch::buffer_size))),
+    inside(c"socket_buffer_reuse", Arity::Flag, |cf| in_wasm(cf, calls(dispatch::buffer_reuse))),
+    inside(c"socket_large_buffers", Arity::Exact(2), |cf| in_wasm(cf, calls(dispatch::large_buffers))),
+    inside(c"tls_trusted_certificate", Arity::Exact(1), |cf| in_wasm(cf, dispatch::trusted_certificate)),
+    inside(c"tls_verify_cert", Arity::Flag, |cf| in_wasm(cf, dispatch::verify_cert)),
+    inside(c"tls_verify_host", Arity::Flag, |cf| in_wasm(cf, dispatch::verify_host)),
+    inside(c"tls_no_verify_warn", Arity::Flag, |cf| in_wasm(cf, dispatch::no_verify_warn)),
+    inside(c"proxy_wasm_log_dispatch_errors", Arity::Flag, |cf| in_wasm(cf, calls(dispatch::log_errors))),
+    inside(c"proxy_wasm_dispatch_keepalive", Arity::Range(1, 2), |cf| in_wasm(cf, calls(dispatch::keepalive))),
+    inside(c"proxy_wasm_dispatch_max_body", Arity::Exact(1), |cf| in_wasm(cf, calls(dispatch::max_body))),
+    inside(c"proxy_wasm_lua_resolver", Arity::Flag, |cf| in_wasm(cf, calls(dispatch::lua_resolver))),
     inside(c"metrics", Arity::Block, metrics::block),
     in_metrics(c"slab_size", Arity::Exact(1), |cf| in_wasm(cf, metrics::slab_size)),
     in_metrics(c"max_metric_name_length", Arity::Exact(1), |cf| in_wasm(cf, metrics::longest_name)),
@@ -84,6 +101,11 @@ const fn compiler(contexts: Contexts, handler: Handler) -> Directive {
     Directive::new(c"compiler", contexts, Arity::Exact(1), handler)
 }
 
+/// The handler of a directive about calls that may stand on any level.
+fn calls(handler: dispatch::Handler) -> impl FnOnce(Conf<'_>, &mut WasmConf) -> Result<(), String> {
+    move |cf, conf| handler(cf, &mut conf.calls.settings)
+}
+
 /// `wasm { … }`. A second one is a mistake, and read all the same for those in it.
 fn block(cf: Conf<'_>) -> Result<(), ConfError> {
     in_wasm(cf, |cf, conf| {
@@ -93,7 +115,8 @@ fn block(cf: Conf<'_>) -> Result<(), ConfError> {
         conf.block = Some(At::of(cf));
         Ok(())
     })?;
-    Ok(cf.parse_block(Contexts::WASM)?)
+    cf.parse_block(Contexts::WASM)?;
+    in_wasm(cf, dispatch::default_resolver)
 }
 
 /// `environ NAME=VALUE …`
@@ -111,6 +134,17 @@ fn environ(cf: Conf<'_>, conf: &mut WasmConf) -> Result<(), String> {
 pub fn limit(cf: Conf<'_>, value: &[u8]) -> Result<Option<Duration>, String> {
     let time = cf.parse_time(value).ok_or_else(|| values::invalid(value))?;
     Ok(Some(time).filter(|time| !time.is_zero()))
+}
+
+/// `number size`, as bytes of all of them together; not 0.
+///
+/// # Errors
+/// The text of the mistake.
+pub fn buffers(cf: Conf<'_>) -> Result<usize, String> {
+    let number = cf.arg(1).and_then(values::number);
+    let size = cf.arg(2).and_then(|text| cf.parse_size(text));
+    let bytes = number.zip(size).and_then(|(number, size)| number.checked_mul(size)).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "invalid number or size of buffers".to_owned())
 }
 
 fn memory(cf: Conf<'_>, value: &[u8]) -> Result<u64, String> {

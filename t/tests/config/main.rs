@@ -2,6 +2,7 @@
 
 mod accepted;
 mod all_at_once;
+mod dispatch;
 mod filter_interface;
 mod filter_start;
 mod flags;
