@@ -4,11 +4,13 @@
 //! the `engines` crate; the rest of WasmX sees [`load`], [`vm::Program`] and [`vm::Vm`].
 //!
 //! From the guest outwards: [`hostcalls`] is what guests call, [`exports`] what guests are called by, [`context`] who
-//! is speaking, [`state`] what a host function can reach, [`snapshot`] what is left of a stream that has ended, `program` the instance around them all.
+//! is speaking, [`state`] what a host function can reach, [`calls`] what is being called and
+//! answered, [`snapshot`] what is left of a stream that has ended, `program` the instance around them all.
 
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod calls;
 pub mod chain;
 pub mod context;
 pub mod exports;

@@ -159,4 +159,6 @@ impl StreamPort for Stream {
         exchange.ask_to_close();
         Ok(())
     }
+
+    fn calls_answered(&self) {}
 }

@@ -89,6 +89,18 @@ exports! {
     /// The answer of a foreign function that came later: the function's own number, the size of the answer.
     foreign_function: "proxy_on_foreign_function" (u32, u32, u32) -> ();
 
+    /// The answer of an HTTP call: the root's id, the token, the number of headers, the size of the body, the number of
+    /// trailers; the last three are 0 for a failure.
+    http_call_response: "proxy_on_http_call_response" (u32, u32, u32, u32, u32) -> ();
+    /// The metadata before the messages of a gRPC stream: the root's id, the token, the number of pairs.
+    grpc_initial_metadata: "proxy_on_grpc_receive_initial_metadata" (u32, u32, u32) -> ();
+    /// A message of a gRPC call or stream: the root's id, the token, the size.
+    grpc_receive: "proxy_on_grpc_receive" (u32, u32, u32) -> ();
+    /// The metadata after the messages of a gRPC stream: the root's id, the token, the number of pairs.
+    grpc_trailing_metadata: "proxy_on_grpc_receive_trailing_metadata" (u32, u32, u32) -> ();
+    /// The end of a gRPC stream, or of a call that has failed: the root's id, the token, the peer's status.
+    grpc_close: "proxy_on_grpc_close" (u32, u32, u32) -> ();
+
     /// The number of headers, and whether nothing follows them.
     request_headers: "proxy_on_request_headers" (u32, u32, u32) -> u32;
     /// The same in ABI 0.1.0: the number of headers.

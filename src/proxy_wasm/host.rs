@@ -19,6 +19,50 @@ pub struct LogLine<'a> {
     pub message: &'a [u8],
 }
 
+/// An HTTP request that a guest sends.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpCall<'a, S> {
+    /// Not 0, and that of no other call of this VM. The answer names it: [`super::vm::Vm::http_call_response`].
+    pub token: u32,
+    /// The context that calls.
+    pub context: u32,
+    /// Its root; the same as `context` for a root.
+    pub root: u32,
+    /// Its stream, while there is one.
+    pub stream: Option<S>,
+    /// Where to, as the guest wrote it.
+    pub upstream: &'a [u8],
+    /// Pseudo headers included.
+    pub headers: Pairs<'a>,
+    pub body: &'a [u8],
+    pub trailers: Pairs<'a>,
+    /// How long the whole may take; zero is no limit of its own, as in Envoy.
+    pub timeout: Duration,
+}
+
+/// A gRPC call or stream that a guest opens.
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcCall<'a, S> {
+    /// Not 0, and that of no other call of this VM. What comes names it: [`super::vm::Vm::grpc_event`].
+    pub token: u32,
+    /// The context that calls.
+    pub context: u32,
+    /// Its root; the same as `context` for a root.
+    pub root: u32,
+    /// Its stream, while there is one.
+    pub stream: Option<S>,
+    /// Where to: Envoy's `GrpcService` message, or a `host:port`, as the guest gave it.
+    pub service: &'a [u8],
+    /// The name of the service, its package included.
+    pub service_name: &'a [u8],
+    pub method: &'a [u8],
+    pub metadata: Pairs<'a>,
+    /// The one message of a call; `None` opens a stream.
+    pub message: Option<&'a [u8]>,
+    /// How long a call may take; `None` is no limit of its own.
+    pub timeout: Option<Duration>,
+}
+
 /// What a VM needs of the worker that it runs in. One value for each VM.
 pub trait Host: Send + 'static {
     type Stream: Stream;
@@ -58,6 +102,32 @@ pub trait Host: Send + 'static {
     {
         &[]
     }
+
+    // Calls. What comes for one reaches the guest through the VM, never before the running callback has returned, and
+    // only for a token that is not cancelled: the VM forgets it then. A VM that is dropped cancels what it still has.
+
+    /// Sends an HTTP request. [`super::vm::Vm::http_call_response`] follows once, unless this is refused.
+    ///
+    /// # Errors
+    /// SDKs know these and no others: [`Status::BadArgument`] for an upstream or headers that make no request,
+    /// [`Status::InternalFailure`].
+    fn http_call(&mut self, call: HttpCall<'_, Self::Stream>) -> Result<(), Status>;
+    /// Makes a gRPC call, or opens a stream. [`super::vm::Vm::grpc_event`] follows, in the order of the events, unless
+    /// this is refused. For a call these are one message, once its status is known to be good, or else one close.
+    ///
+    /// # Errors
+    /// SDKs know these and no others: [`Status::ParseFailure`] for a service that is none, [`Status::InternalFailure`].
+    fn grpc_call(&mut self, call: GrpcCall<'_, Self::Stream>) -> Result<(), Status>;
+    /// Sends a message on a gRPC stream.
+    ///
+    /// # Errors
+    /// SDKs know these and no others: [`Status::BadArgument`], [`Status::NotFound`].
+    fn grpc_send(&mut self, token: u32, message: &[u8], end_of_stream: bool) -> Result<(), Status>;
+    /// Ends a call of any kind without an answer: the context that made it is gone, or the guest cancelled it. An unknown
+    /// token is fine.
+    fn cancel_call(&mut self, token: u32);
+    /// Ends the sending side of a gRPC stream; what the peer still sends comes as before. An unknown token is fine.
+    fn close_call(&mut self, token: u32);
 
     /// Makes or finds a metric of this VM's module; its id, the same in every worker.
     fn define_metric(&mut self, kind: metrics::Kind, name: &[u8]) -> Result<u32, metrics::Refusal>;
@@ -134,4 +204,7 @@ pub trait Stream: Copy + Send + 'static {
     fn send_local_response(&self, response: LocalResponse) -> Result<(), Status>;
     fn continue_stream(&self, part: StreamType) -> Result<(), Status>;
     fn close_stream(&self, part: StreamType) -> Result<(), Status>;
+    /// The last call that its filter waited for has been answered: whatever the filter has paused goes on, once
+    /// the VM has returned. One that has answered or resumed by itself is not affected.
+    fn calls_answered(&self);
 }

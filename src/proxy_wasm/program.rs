@@ -7,6 +7,7 @@ use std::time::{Duration, Instant as Clock};
 use engines::{ImportError, Instance, Plan, Trap, WasmEngine, Wiring};
 
 use super::abi::{Action, LogLevel};
+use super::calls::{Answer, Content};
 use super::context::Stage;
 use super::exports::{self, ALLOCATORS, Funcs, Marker, Slots};
 use super::host::Host;
@@ -14,7 +15,8 @@ use super::hostcalls;
 use super::snapshot::{Room, Snapshot};
 use super::state::State;
 use super::vm::{
-    AbiError, Callback, Callbacks, FilterConfig, MAX_WAITING, Program, StartError, Vm, VmConfig, VmError, VmKind,
+    AbiError, CallResponse, Callback, Callbacks, FilterConfig, GrpcEvent, MAX_WAITING, Program, StartError, Vm,
+    VmConfig, VmError, VmKind,
 };
 use crate::wasi;
 
@@ -158,9 +160,15 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
             result = self.delete_finished().and(result);
         }
         if let Err(VmError::Trap(_)) = result {
-            self.alive = false;
+            self.die();
         }
         result
+    }
+
+    #[cold]
+    fn die(&mut self) {
+        self.alive = false;
+        self.instance.data().cancel_all_calls();
     }
 
     /// Begins a callback for a context; tells the guest of the context if it has not heard of it.
@@ -235,6 +243,51 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         Ok(answer.map_or(Action::Continue, Action::from_abi))
     }
 
+    /// Gives what has come for a call to the guest, and lets the stream go on that has waited for it.
+    fn answer(&mut self, token: u32, content: Content, limit: Option<Duration>) -> Result<(), VmError> {
+        if !self.alive {
+            return Err(VmError::Dead);
+        }
+        let Some(answer) = self.instance.data().take_answer(token, content) else {
+            return Ok(());
+        };
+        self.run(limit, |vm| vm.deliver(&answer))?;
+        if answer.last {
+            self.instance.data().calls_answered(answer.call);
+        }
+        Ok(())
+    }
+
+    /// The callback of an answer. SDKs know by the token whose it is, and take it as the root's.
+    fn deliver(&mut self, answer: &Answer) -> Result<(), VmError> {
+        let token = answer.call.token;
+        let (scope, _) = self.instance.data().contexts.scope(answer.call.context).ok_or(VmError::NoContext)?;
+        let root = scope.root;
+        self.enter(root)?;
+        match &answer.content {
+            Content::Http(response) if response.failure.is_some() => {
+                call!(self.http_call_response(root, token, 0, 0, 0))?;
+            }
+            Content::Http(response) => {
+                let (headers, trailers) = (size(&response.headers), size(&response.trailers));
+                call!(self.http_call_response(root, token, headers, size(&response.body), trailers))?;
+            }
+            Content::Grpc(GrpcEvent::InitialMetadata(fields)) => {
+                call!(self.grpc_initial_metadata(root, token, size(fields)))?;
+            }
+            Content::Grpc(GrpcEvent::Message(message)) => {
+                call!(self.grpc_receive(root, token, size(message)))?;
+            }
+            Content::Grpc(GrpcEvent::TrailingMetadata(fields)) => {
+                call!(self.grpc_trailing_metadata(root, token, size(fields)))?;
+            }
+            Content::Grpc(GrpcEvent::Close { .. }) => {
+                call!(self.grpc_close(root, token, answer.code))?;
+            }
+        }
+        Ok(())
+    }
+
     /// `on_done`, and the rest unless the guest asks to wait.
     fn end(&mut self, context: u32) -> Result<(), VmError> {
         self.enter(context)?;
@@ -286,7 +339,7 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
         call!(self.log(context))?;
         self.instance.data().reset_effective();
         call!(self.delete(context))?;
-        self.instance.data().contexts.remove(context);
+        self.instance.data().remove(context);
         Ok(())
     }
 
@@ -326,8 +379,8 @@ impl<E: WasmEngine, H: Host> Running<E, H> {
     }
 }
 
-fn size(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+fn size<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
 impl From<Trap> for VmError {
@@ -352,8 +405,10 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
                 if state.kind == VmKind::Root {
                     state.host.set_tick_period(root, None);
                 }
-                state.contexts.remove(root);
-                self.alive = error.trap().is_none();
+                state.remove(root);
+                if error.trap().is_some() {
+                    self.die();
+                }
                 Err(error)
             }
         }
@@ -379,7 +434,7 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
         match state.contexts.stage(context) {
             None => return Err(VmError::NoContext),
             Some(Stage::Reserved) if !logs => {
-                state.contexts.remove(context);
+                state.remove(context);
                 return Ok(None);
             }
             Some(Stage::Pending | Stage::Finished) => return Ok(None),
@@ -390,13 +445,13 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
             Ok((!vm.waiting.is_empty()).then_some(vm.program.config.done_patience))
         });
         if result.is_err() {
-            self.instance.data().contexts.remove(context);
+            self.instance.data().remove(context);
         }
         result
     }
 
     fn detach(&mut self, context: u32) {
-        self.instance.data().contexts.detach(context);
+        self.instance.data().detach(context);
     }
 
     fn tick(&mut self, root: u32, limit: Option<Duration>) -> Result<(), VmError> {
@@ -430,6 +485,23 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
         })
     }
 
+    fn http_call_response(
+        &mut self,
+        token: u32,
+        response: CallResponse,
+        limit: Option<Duration>,
+    ) -> Result<(), VmError> {
+        self.answer(token, Content::Http(response), limit)
+    }
+
+    fn grpc_event(&mut self, token: u32, event: GrpcEvent, limit: Option<Duration>) -> Result<(), VmError> {
+        self.answer(token, Content::Grpc(event), limit)
+    }
+
+    fn has_calls(&mut self, context: u32) -> bool {
+        self.instance.data().calls.first_of(context).is_some()
+    }
+
     fn queue_ready(&mut self, root: u32, queue: u32, limit: Option<Duration>) -> Result<(), VmError> {
         self.run(limit, |vm| {
             if !vm.instance.data().contexts.is_root(root) {
@@ -442,8 +514,9 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
     }
 
     fn remember(&mut self) -> bool {
-        // A root that keeps something could not be put back.
-        self.alive && self.instance.data().rewind() && self.instance.remember()
+        // A root that keeps something, or waits for an answer, could not be put back.
+        let state = self.instance.data();
+        self.alive && state.calls.first().is_none() && state.rewind() && self.instance.remember()
     }
 
     fn rewind(&mut self) -> Option<usize> {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::abi::{LogLevel, Status, Version};
+use super::abi::{LogLevel, MapType, Status, Version};
+use super::calls::{Answer, Call, Calls, Content};
 use super::context::{Contexts, Scope, Stage};
-use super::host::{Host, LogLine};
+use super::host::{Host, LogLine, Stream as _};
 use super::snapshot::View;
-use super::vm::{FilterConfig, VmConfig, VmKind};
+use super::vm::{Fields, FilterConfig, VmConfig, VmKind};
 use crate::wasi::Stdio;
 
 /// Scratch space above this many bytes is given back after use.
@@ -29,6 +30,12 @@ pub struct State<H: Host> {
     pub configuring: bool,
     /// What a foreign function has answered, while `proxy_on_foreign_function` runs.
     pub foreign: Option<Arc<[u8]>>,
+    /// The calls that are being made.
+    pub calls: Calls,
+    /// What has come for one of them, while its callback runs.
+    pub answer: Option<Arc<Answer>>,
+    /// The code of the last answer's status.
+    last_code: u32,
     /// Contexts for which `proxy_done` was called, to be deleted when the running callback has returned.
     finished: Vec<u32>,
     scratch: Vec<u8>,
@@ -48,6 +55,9 @@ impl<H: Host> State<H> {
             effective: None,
             configuring: false,
             foreign: None,
+            calls: Calls::default(),
+            answer: None,
+            last_code: 0,
             finished: Vec::new(),
             scratch: Vec::new(),
             path: Vec::new(),
@@ -79,12 +89,15 @@ impl<H: Host> State<H> {
         self.effective = None;
         self.configuring = false;
         self.foreign = None;
+        self.answer = None;
     }
 
-    /// Forgets the streams that came and went, as if there had been none. False while there is one, or when a root has
-    /// changed.
+    /// Forgets the streams that came and went, as if there had been none, and cancels all calls. Tokens go on: an answer
+    /// that is late must not meet a new call. False while there is a stream, or when a root has changed.
     pub(super) fn rewind(&mut self) -> bool {
         self.finished.clear();
+        self.cancel_all_calls();
+        self.last_code = 0;
         self.contexts.rewind()
     }
 
@@ -135,6 +148,81 @@ impl<H: Host> State<H> {
         Ok(())
     }
 
+    /// Forgets a context, and cancels its calls.
+    pub(super) fn remove(&mut self, context: u32) {
+        self.cancel_calls(context);
+        self.contexts.remove(context);
+    }
+
+    /// Forgets the stream of a context, and cancels its calls.
+    pub(super) fn detach(&mut self, context: u32) {
+        self.cancel_calls(context);
+        self.contexts.detach(context);
+    }
+
+    fn cancel_calls(&mut self, context: u32) {
+        while let Some(token) = self.calls.first_of(context) {
+            self.cancel_call(token);
+        }
+    }
+
+    pub(super) fn cancel_all_calls(&mut self) {
+        while let Some(token) = self.calls.first() {
+            self.cancel_call(token);
+        }
+    }
+
+    /// Ends a call without an answer.
+    pub fn cancel_call(&mut self, token: u32) {
+        self.calls.remove(token);
+        self.host.cancel_call(token);
+    }
+
+    /// Who makes a call: the effective context. While an answer is given as the root's, and the guest has named no other
+    /// context, it is the one that is answered: a call that follows from another is of the same context.
+    pub fn caller(&self) -> Option<Scope<H::Stream>> {
+        let scope = self.effective?;
+        match &self.answer {
+            Some(answer) if scope.context == self.current => {
+                self.contexts.scope(answer.call.context).map(|(scope, _)| scope)
+            }
+            _ => Some(scope),
+        }
+    }
+
+    /// Takes what has come for a call, for its callback; `None` when it is nobody's.
+    pub(super) fn take_answer(&mut self, token: u32, content: Content) -> Option<Arc<Answer>> {
+        let call = self.calls.get(token)?;
+        let answer = Arc::new(Answer::new(call, content.fit(call.kind)?));
+        if answer.last {
+            self.calls.remove(token);
+        }
+        self.last_code = answer.code;
+        self.answer = Some(Arc::clone(&answer));
+        Some(answer)
+    }
+
+    /// After the callback of an answer: the filter that has waited for it goes on, unless it waits for another.
+    pub(super) fn calls_answered(&self, call: Call) {
+        if call.kind.is_awaited()
+            && !self.calls.awaited_by(call.context)
+            && let Some((scope, _)) = self.contexts.scope(call.context)
+            && let Some(stream) = scope.stream
+        {
+            stream.calls_answered();
+        }
+    }
+
+    /// A map of the answer whose callback runs.
+    pub fn answered_fields(&self, map: MapType) -> Option<&Fields> {
+        self.answer.as_ref()?.fields(map)
+    }
+
+    /// Code and message of the answer whose callback runs; of the last one the code, without a message, otherwise.
+    pub fn call_status(&self) -> (u32, &str) {
+        self.answer.as_ref().map_or((self.last_code, ""), |answer| (answer.code, &answer.message))
+    }
+
     /// Whether deletions are due.
     pub(super) fn has_finished(&self) -> bool {
         !self.finished.is_empty()
@@ -176,6 +264,12 @@ impl<H: Host> State<H> {
 
     pub(super) fn give_path(&mut self, path: Vec<u8>) {
         self.path = emptied(path);
+    }
+}
+
+impl<H: Host> Drop for State<H> {
+    fn drop(&mut self) {
+        self.cancel_all_calls();
     }
 }
 

@@ -1,8 +1,10 @@
 //! The host against guests written as text, on every engine that is compiled in, over a server of plain memory.
 
 mod buffers;
+mod calls;
 mod ended;
 mod foreign;
+mod grpc;
 mod guest;
 mod lifecycle;
 mod maps;

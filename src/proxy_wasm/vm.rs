@@ -122,6 +122,50 @@ impl Callback {
     }
 }
 
+/// Names and values, in order.
+pub type Fields = Vec<(Box<[u8]>, Box<[u8]>)>;
+
+/// What came of an HTTP call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallResponse {
+    /// `:status` first; of a failure `:dispatch_status`, and nothing else.
+    pub headers: Fields,
+    pub body: Vec<u8>,
+    pub trailers: Fields,
+    /// Why there is no response. The guest is told of no headers, no body and no trailers then.
+    pub failure: Option<CallFailure>,
+}
+
+/// Why a call has no response, for `proxy_get_status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFailure {
+    /// Not 0.
+    pub code: u32,
+    pub message: Vec<u8>,
+}
+
+impl CallResponse {
+    /// A failure, of which the guest reads `why` in `:dispatch_status` and as the message of the status.
+    pub fn failed(code: u32, why: &str) -> Self {
+        let why = why.as_bytes();
+        let headers = vec![(Box::from(*b":dispatch_status"), Box::from(why))];
+        Self { headers, failure: Some(CallFailure { code, message: why.to_vec() }), ..Self::default() }
+    }
+}
+
+/// What comes of a gRPC call or stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrpcEvent {
+    InitialMetadata(Fields),
+    Message(Vec<u8>),
+    TrailingMetadata(Fields),
+    /// The end, with the peer's status and message; for a call only if it has failed.
+    Close {
+        status: u32,
+        message: Vec<u8>,
+    },
+}
+
 /// A module compiled and linked against the Proxy-Wasm host, for one engine. Made in the master, shared by workers.
 pub trait Program<H: Host>: Send + Sync {
     fn engine(&self) -> &'static str;
@@ -168,7 +212,25 @@ pub trait Vm<H: Host> {
         limit: Option<Duration>,
     ) -> Result<(), VmError>;
 
-    /// Forgets a stream's handle without a word to the guest (its request is gone, or its instance died).
+    /// Gives the answer of an HTTP call to the guest, as the root of the context that made it; then, unless that context
+    /// waits for another, [`super::host::Stream::calls_answered`] of its stream. Never while a callback runs. The answer of
+    /// a call that is not being made (any more) is dropped.
+    fn http_call_response(
+        &mut self,
+        token: u32,
+        response: CallResponse,
+        limit: Option<Duration>,
+    ) -> Result<(), VmError>;
+
+    /// Gives what has come of a gRPC call to the guest, in the same way. The message of a call ends it, as a close does;
+    /// its metadata is dropped, as in Envoy. Streams are waited for by nobody.
+    fn grpc_event(&mut self, token: u32, event: GrpcEvent, limit: Option<Duration>) -> Result<(), VmError>;
+
+    /// Whether calls of this context are being made, of any kind: what it holds is not given up then.
+    fn has_calls(&mut self, context: u32) -> bool;
+
+    /// Forgets a stream's handle without a word to the guest (its request is gone, or its instance died). Its calls are
+    /// cancelled.
     fn detach(&mut self, context: u32);
 
     /// Runs `on_tick` of a root context.

@@ -11,7 +11,7 @@ use crate::conf::WasmConf;
 use crate::http::Stream;
 use crate::metrics::{Kind, Refusal};
 use crate::proxy_wasm::abi::{LogLevel, Status};
-use crate::proxy_wasm::host::{Host, LogLine};
+use crate::proxy_wasm::host::{GrpcCall, Host, HttpCall, LogLine};
 
 /// Where the ticks and the queues of a VM go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,22 @@ impl Host for WorkerHost {
     fn dequeue(&mut self, queue: u32, out: &mut Vec<u8>) -> Result<(), Status> {
         self.shared.dequeue(queue, out)
     }
+
+    fn http_call(&mut self, _call: HttpCall<'_, Stream>) -> Result<(), Status> {
+        Err(Status::InternalFailure)
+    }
+
+    fn grpc_call(&mut self, _call: GrpcCall<'_, Stream>) -> Result<(), Status> {
+        Err(Status::InternalFailure)
+    }
+
+    fn grpc_send(&mut self, _token: u32, _message: &[u8], _end_of_stream: bool) -> Result<(), Status> {
+        Err(Status::NotFound)
+    }
+
+    fn cancel_call(&mut self, _token: u32) {}
+
+    fn close_call(&mut self, _token: u32) {}
 
     fn define_metric(&mut self, kind: Kind, name: &[u8]) -> Result<u32, Refusal> {
         self.metrics()?.define(kind, name)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Out, hostcalls};
 use crate::proxy_wasm::abi::{BufferType, Status};
+use crate::proxy_wasm::calls::Answer;
 use crate::proxy_wasm::host::{Host, Stream};
 use crate::proxy_wasm::memory;
 use crate::proxy_wasm::state::State;
@@ -15,6 +16,7 @@ enum Source<S> {
     Vm(Arc<VmConfig>),
     Plugin(Arc<FilterConfig>),
     Foreign(Arc<[u8]>),
+    Answer(Arc<Answer>, BufferType),
 }
 
 impl<S: Stream> Source<S> {
@@ -27,10 +29,11 @@ impl<S: Stream> Source<S> {
             BufferType::VmConfiguration => Ok(Self::Vm(Arc::clone(&state.config))),
             BufferType::PluginConfiguration => Ok(Self::Plugin(Arc::clone(state.filter().ok_or(Status::NotFound)?))),
             BufferType::ForeignCall => Ok(Self::Foreign(state.foreign.clone().ok_or(Status::NotFound)?)),
-            BufferType::DownstreamData
-            | BufferType::UpstreamData
-            | BufferType::CallResponseBody
-            | BufferType::GrpcMessage => Err(Status::NotFound),
+            kind @ (BufferType::CallResponseBody | BufferType::GrpcMessage) => {
+                let answer = state.answer.as_ref().filter(|answer| answer.bytes(kind).is_some());
+                Ok(Self::Answer(Arc::clone(answer.ok_or(Status::NotFound)?), kind))
+            }
+            BufferType::DownstreamData | BufferType::UpstreamData => Err(Status::NotFound),
         }
     }
 
@@ -40,6 +43,7 @@ impl<S: Stream> Source<S> {
             Self::Vm(config) => Ok(config.config.len()),
             Self::Plugin(filter) => Ok(filter.config.len()),
             Self::Foreign(data) => Ok(data.len()),
+            Self::Answer(answer, kind) => answer.bytes(*kind).map(<[u8]>::len).ok_or(Status::NotFound),
         }
     }
 
@@ -52,6 +56,7 @@ impl<S: Stream> Source<S> {
             Self::Vm(config) => config.config.get(start..end),
             Self::Plugin(filter) => filter.config.get(start..end),
             Self::Foreign(data) => data.get(start..end),
+            Self::Answer(answer, kind) => answer.bytes(*kind).and_then(|bytes| bytes.get(start..end)),
         };
         out.copy_from_slice(bytes.ok_or(Status::InternalFailure)?);
         Ok(())

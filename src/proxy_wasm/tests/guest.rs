@@ -41,6 +41,15 @@ const PRELUDE: &str = r#"
   (import "env" "proxy_resolve_shared_queue" (func $resolve (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
   (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_http_call"
+    (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_call"
+    (func $grpc_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_stream" (func $grpc_stream (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_send" (func $grpc_send (param i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_grpc_cancel" (func $grpc_cancel (param i32) (result i32)))
+  (import "env" "proxy_grpc_close" (func $grpc_close (param i32) (result i32)))
+  (import "env" "proxy_get_status" (func $status (param i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
 
   ;; Results: the pointer at 0, the size at 4.
@@ -112,6 +121,20 @@ pub fn guest(functions: &str) -> Vec<u8> {
     module.push_str(&texts);
     module.push(')');
     wat::parse_str(&module).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The text of a data segment with a header map, and its size.
+pub fn map_at(address: usize, pairs: &[(&str, &str)]) -> (String, usize) {
+    let mut bytes = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();
+    for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(&u32::try_from(part.len()).unwrap().to_le_bytes());
+    }
+    for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(part.as_bytes());
+        bytes.push(0);
+    }
+    let text: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    (format!("(data (i32.const {address}) \"{text}\")"), bytes.len())
 }
 
 /// A guest whose request headers callback runs `body`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::metrics::{Bounds, Kind, Plain, Refusal, Scope, Store};
 use crate::proxy_wasm::abi::{BufferType, LogLevel, MapType, Status, StreamType};
 use crate::proxy_wasm::foreign::{Call, ForeignFunction};
-use crate::proxy_wasm::host::{Host, LocalResponse, LogLine, PropertyFormat, Stream};
+use crate::proxy_wasm::host::{GrpcCall, Host, HttpCall, LocalResponse, LogLine, PropertyFormat, Stream};
 use crate::proxy_wasm::pairs::Pairs;
 use crate::proxy_wasm::tests::shared::Shared;
 
@@ -22,6 +22,33 @@ pub struct Seen {
     /// Calls of `later`: the context, whether it had a stream, and the arguments.
     pub calls: Vec<(u32, bool, Vec<u8>)>,
     pub shared: Shared,
+    /// The HTTP and gRPC calls that were asked for, refused ones included.
+    pub dispatched: Vec<Dispatched>,
+    /// What was done to calls, in words.
+    pub on_calls: Vec<String>,
+    /// Given as the answer to every call.
+    pub refusal: Option<Status>,
+}
+
+/// An HTTP or gRPC call as the server got it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dispatched {
+    pub token: u32,
+    pub context: u32,
+    pub root: u32,
+    pub on_stream: bool,
+    /// Upstream and body; or service, its name, the method and the message.
+    pub texts: Vec<String>,
+    /// Headers and trailers; or metadata.
+    pub maps: Vec<Map>,
+    pub timeout: Option<Duration>,
+}
+
+impl Seen {
+    fn dispatch(&mut self, call: Dispatched) -> Result<(), Status> {
+        self.dispatched.push(call);
+        self.refusal.map_or(Ok(()), Err)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +71,16 @@ impl Server {
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap()
+    }
+
+    /// The tokens of the calls that were asked for since this was last asked.
+    pub fn tokens(&self) -> Vec<u32> {
+        std::mem::take(&mut self.seen().dispatched).into_iter().map(|call| call.token).collect()
+    }
+
+    /// What was done to calls since this was last asked.
+    pub fn on_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen().on_calls)
     }
 
     /// The messages logged since this was last asked.
@@ -107,6 +144,45 @@ impl Host for TestHost {
         self.server.seen().shared.dequeue(queue, out)
     }
 
+    fn http_call(&mut self, call: HttpCall<'_, TestStream>) -> Result<(), Status> {
+        self.server.seen().dispatch(Dispatched {
+            token: call.token,
+            context: call.context,
+            root: call.root,
+            on_stream: call.stream.is_some(),
+            texts: vec![text(call.upstream), text(call.body)],
+            maps: vec![map(call.headers), map(call.trailers)],
+            timeout: Some(call.timeout),
+        })
+    }
+
+    fn grpc_call(&mut self, call: GrpcCall<'_, TestStream>) -> Result<(), Status> {
+        let texts = [call.service, call.service_name, call.method].into_iter().chain(call.message);
+        self.server.seen().dispatch(Dispatched {
+            token: call.token,
+            context: call.context,
+            root: call.root,
+            on_stream: call.stream.is_some(),
+            texts: texts.map(text).collect(),
+            maps: vec![map(call.metadata)],
+            timeout: call.timeout,
+        })
+    }
+
+    fn grpc_send(&mut self, token: u32, message: &[u8], end_of_stream: bool) -> Result<(), Status> {
+        let end = if end_of_stream { " and ends" } else { "" };
+        self.server.seen().on_calls.push(format!("{token} sends {}{end}", text(message)));
+        Ok(())
+    }
+
+    fn cancel_call(&mut self, token: u32) {
+        self.server.seen().on_calls.push(format!("{token} cancelled"));
+    }
+
+    fn close_call(&mut self, token: u32) {
+        self.server.seen().on_calls.push(format!("{token} closed"));
+    }
+
     fn foreign_functions() -> &'static [&'static dyn ForeignFunction<Self>] {
         &[&Later]
     }
@@ -142,7 +218,11 @@ impl ForeignFunction<TestHost> for Later {
     }
 }
 
-type Map = Vec<(String, String)>;
+pub type Map = Vec<(String, String)>;
+
+fn map(pairs: Pairs<'_>) -> Map {
+    pairs.iter().map(|(name, value)| (text(name), text(value))).collect()
+}
 
 /// A stream that lives as long as the test.
 #[derive(Clone, Copy)]
@@ -160,6 +240,8 @@ pub struct Content {
     pub reply: Option<LocalResponse>,
     pub continued: Vec<StreamType>,
     pub closed: Vec<StreamType>,
+    /// How often it was told that no call is waited for any more.
+    pub answered: u32,
 }
 
 /// A stream with two request headers, the second one twice, and a request body.
@@ -290,5 +372,9 @@ impl Stream for TestStream {
     fn close_stream(&self, part: StreamType) -> Result<(), Status> {
         self.live()?.closed.push(part);
         Ok(())
+    }
+
+    fn calls_answered(&self) {
+        self.content().answered += 1;
     }
 }
