@@ -12,6 +12,9 @@ pub mod wasi;
 
 #[cfg(feature = "nginx")]
 pub mod conf;
+#[cfg(any(feature = "nginx", test))]
+#[cfg_attr(not(feature = "nginx"), allow(dead_code, reason = "a part of it, for its tests"))]
+pub mod dispatch;
 #[cfg(feature = "nginx")]
 pub mod engine;
 #[cfg(feature = "nginx")]

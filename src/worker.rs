@@ -9,7 +9,8 @@ mod shared;
 mod slot;
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,10 @@ use self::queues::Receivers;
 pub use self::shared::Shared;
 use self::slot::Slot;
 use crate::conf::{Filter, WasmConf};
+use crate::dispatch::{Caller, Dispatch};
 use crate::engine::Runtime;
 use crate::metrics::{Store, Usage};
+use crate::proxy_wasm::vm::{CallResponse, GrpcEvent};
 
 /// How often a full instance pool is told.
 const OVERFLOW_WARNING: Duration = Duration::from_secs(60);
@@ -40,6 +43,10 @@ pub struct Worker {
     environ: Arc<[Vec<u8>]>,
     shared: Arc<Shared>,
     receivers: Receivers,
+    dispatch: Dispatch,
+    /// The VMs by their numbers: where the answers of calls go.
+    vms: RefCell<HashMap<u64, Weak<Instance>>>,
+    last_vm: Cell<u64>,
     time_limit: Option<Duration>,
     runtimes: Vec<Arc<dyn Runtime>>,
     overflow: Cell<(u64, Option<Instant>)>,
@@ -70,6 +77,9 @@ pub fn start(conf: &WasmConf) {
         environ: conf.environ.clone(),
         shared: Arc::new(Shared::of(conf)),
         receivers: Receivers::new(conf.queues),
+        dispatch: Dispatch::start(conf),
+        vms: RefCell::default(),
+        last_vm: Cell::new(0),
         time_limit: conf.time_limit,
         runtimes: conf.runtimes.clone(),
         overflow: Cell::new((0, None)),
@@ -85,6 +95,7 @@ pub fn start(conf: &WasmConf) {
 /// The zones of shared memory are now those of `conf`: in an nginx of one process, where workers are not replaced.
 pub fn zones_changed(conf: &WasmConf) {
     with(|worker| {
+        worker.dispatch.replace(conf);
         worker.shared.replace(conf);
         worker.metrics.iter().for_each(|metrics| metrics.zone_changed(conf));
     });
@@ -93,6 +104,9 @@ pub fn zones_changed(conf: &WasmConf) {
 /// Ends the worker's VMs and threads, before nginx takes the process down.
 pub fn stop() {
     let worker = WORKER.take();
+    if let Some(worker) = &worker {
+        worker.dispatch.stop();
+    }
     drop(worker);
 }
 
@@ -118,6 +132,42 @@ impl Worker {
         if let Some(slot) = self.slots.get(module) {
             slot.take_back(instance);
         }
+    }
+
+    /// The number of the next VM. No two have the same.
+    fn next_vm(&self) -> u64 {
+        self.last_vm.set(self.last_vm.get() + 1);
+        self.last_vm.get()
+    }
+
+    fn register(&self, vm: u64, instance: &Rc<Instance>) {
+        let mut vms = self.vms.borrow_mut();
+        if vms.len() == vms.capacity() {
+            vms.retain(|_, instance| instance.strong_count() > 0);
+        }
+        vms.insert(vm, Rc::downgrade(instance));
+    }
+
+    pub fn dispatch(&self) -> &Dispatch {
+        &self.dispatch
+    }
+
+    /// Gives a VM the answer of an HTTP call, if it is still there.
+    pub fn http_call_response(&self, caller: &Caller, response: CallResponse) {
+        if let Some(instance) = self.vm(caller) {
+            instance.http_call_response(caller, response);
+        }
+    }
+
+    /// Gives a VM what came of a gRPC call, if it is still there.
+    pub fn grpc_event(&self, caller: &Caller, event: GrpcEvent) {
+        if let Some(instance) = self.vm(caller) {
+            instance.grpc_event(caller, event);
+        }
+    }
+
+    fn vm(&self, caller: &Caller) -> Option<Rc<Instance>> {
+        self.vms.borrow().get(&caller.id.vm)?.upgrade()
     }
 
     /// A filter failed a request.

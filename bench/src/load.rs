@@ -40,7 +40,9 @@ pub struct Summary {
 
 pub fn measure(options: &Options) -> Result<Vec<Measured>> {
     let variants = variants::all(&options.engines);
-    let nginx = Nginx::start(options, "load", |port| variants::nginx_conf(options, port, WORKER, &variants, false))?;
+    let peer = Nginx::start(options, "peer", variants::peer_conf)?;
+    let conf = |port| variants::nginx_conf(options, port, peer.port, WORKER, &variants, false);
+    let nginx = Nginx::start(options, "load", conf)?;
     let worker = *nginx.workers().first().ok_or("no worker")?;
     let mut measured: Vec<_> =
         variants.into_iter().map(|variant| Measured { variant, samples: Vec::with_capacity(options.rounds) }).collect();
@@ -119,7 +121,9 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 pub fn profile(options: &Options, name: &str) -> Result<()> {
     let mut variants = variants::all(&options.engines);
     let wanted = variants.iter().position(|variant| variant.name == name).ok_or("no such variant")?;
-    let nginx = Nginx::start(options, "perf", |port| variants::nginx_conf(options, port, WORKER, &variants, true))?;
+    let peer = Nginx::start(options, "peer", variants::peer_conf)?;
+    let conf = |port| variants::nginx_conf(options, port, peer.port, WORKER, &variants, true);
+    let nginx = Nginx::start(options, "perf", conf)?;
     let worker = *nginx.workers().first().ok_or("no worker")?;
     let variant = variants.swap_remove(wanted);
     wrk(options, nginx.port, &variant, 1)?;

@@ -58,7 +58,8 @@ fn sample(options: &Options, engine: &str, workers: usize) -> Result<[f64; 5]> {
     let worker = format!("worker_processes {workers};");
 
     let began = Instant::now();
-    let nginx = Nginx::spawn(options, "startup", |port| variants::nginx_conf(&one, port, &worker, &variants, false))?;
+    let nginx =
+        Nginx::spawn(options, "startup", |port| variants::nginx_conf(&one, port, port, &worker, &variants, false))?;
     let first = all_answer(&nginx, workers, &HashSet::new())?;
     let start = milliseconds(began);
 

@@ -22,15 +22,17 @@ impl Variant {
 
 const PLAIN: usize = 0;
 const PLAIN_64K: usize = 1;
+const PROXY: usize = 2;
 
 /// Name, description, baseline, configuration of the filter, isolation.
-const WORKS: [(&str, &str, usize, &str, &str); 6] = [
+const WORKS: [(&str, &str, usize, &str, &str); 7] = [
     ("empty", "empty filter", PLAIN, "empty", "none"),
     ("set-header", "one header set", PLAIN, "set-header", "none"),
     ("all-headers", "all request headers read", PLAIN, "all-headers", "none"),
     ("header-calls", "60 header calls", PLAIN, "header-calls", "none"),
     ("stream", "empty filter, isolation stream", PLAIN, "empty", "stream"),
     ("read-body", "64 KB response body read", PLAIN_64K, "read-body", "none"),
+    ("call", "one call to another nginx", PROXY, "call", "none"),
 ];
 
 pub fn all(engines: &[String]) -> Vec<Variant> {
@@ -43,16 +45,19 @@ pub fn all(engines: &[String]) -> Vec<Variant> {
     let mut variants = vec![
         plain("plain", "return 200", PLAIN, "return 200 \"ok\\n\";"),
         plain("plain-64k", "a file of 64 KB", PLAIN_64K, "alias html/64k;"),
+        plain("proxy", "proxy_pass to another nginx", PROXY, "proxy_pass http://peer/;"),
     ];
     for engine in engines {
         for (work, what, baseline, configuration, isolation) in WORKS {
+            // A call is compared with what nginx itself does to reach the peer, and answered here.
+            let content = if work == "call" { PLAIN } else { baseline };
             variants.push(Variant {
                 name: format!("{engine}/{work}"),
                 what,
                 baseline,
                 directives: format!(
                     "proxy_wasm bench_{engine} {configuration}; proxy_wasm_isolation {isolation}; {}",
-                    variants[baseline].directives
+                    variants[content].directives
                 ),
             });
         }
@@ -60,8 +65,26 @@ pub fn all(engines: &[String]) -> Vec<Variant> {
     variants
 }
 
-/// `worker` is the lines that say how many workers there are and where they run.
-pub fn nginx_conf(options: &Options, port: u16, worker: &str, variants: &[Variant], profiled: bool) -> String {
+/// The other nginx, on the core of wrk: all that it does is to answer.
+pub fn peer_conf(port: u16) -> String {
+    let user = if runs_as_root() { "user root;\n" } else { "" };
+    format!(
+        "{user}daemon off;\npid nginx.pid;\nerror_log error.log warn;\nworker_processes 1;\nworker_cpu_affinity 10;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{\n    access_log off;\n    keepalive_requests 1000000000;\n\
+         \x20   server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"ok\\n\"; }} }}\n}}\n"
+    )
+}
+
+/// `worker` is the lines that say how many workers there are and where they run, `peer` the port of the other nginx.
+pub fn nginx_conf(
+    options: &Options,
+    port: u16,
+    peer: u16,
+    worker: &str,
+    variants: &[Variant],
+    profiled: bool,
+) -> String {
     let mut conf = String::new();
     let mut line = |text: &str| writeln!(conf, "{text}").unwrap_or_default();
     let wasm = variants.iter().any(|variant| variant.name.contains('/'));
@@ -85,7 +108,9 @@ pub fn nginx_conf(options: &Options, port: u16, worker: &str, variants: &[Varian
     line("daemon off;\npid nginx.pid;\nerror_log error.log warn;");
     line(worker);
     line("events { worker_connections 1024; }");
-    line("http {\n    access_log off;\n    keepalive_requests 1000000000;\n    server {");
+    line("http {\n    access_log off;\n    keepalive_requests 1000000000;");
+    line(&format!("    upstream peer {{ server 127.0.0.1:{peer}; keepalive 32; keepalive_requests 1000000000; }}"));
+    line("    proxy_http_version 1.1;\n    proxy_set_header Connection \"\";\n    server {");
     line(&format!("        listen 127.0.0.1:{port} reuseport;"));
     line("        location = /pid { return 200 $pid; }");
     for variant in variants {

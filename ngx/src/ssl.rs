@@ -2,6 +2,8 @@
 
 pub mod client;
 
+pub use client::Client;
+
 use std::{ffi::c_void, marker::PhantomData};
 
 use crate::{guard::guard, str::from_parts, sys};

@@ -61,7 +61,7 @@ pub struct DispatchMain {
 }
 
 /// TLS to peers.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Tls {
     /// `None` in an nginx without TLS.
     pub client: Option<Client>,

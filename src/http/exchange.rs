@@ -4,6 +4,8 @@
 //! made to call us again by almost anything that is done to a request; so what a guest asks for (a local response, to
 //! continue, to close) is noted in cells here and done after the guest has returned.
 
+mod calls;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -305,6 +307,10 @@ impl Exchange {
         if !self.holds.end(side) {
             return false;
         }
+        if self.waits_for_calls() {
+            self.wait(r, side);
+            return false;
+        }
         let held = match side {
             Side::Request => "request",
             Side::Response => "response",
@@ -482,9 +488,12 @@ impl Exchange {
         };
         // Asked for when nothing is held, and no callback runs that may still pause, it means nothing.
         let holds = self.holds.waits(side) || self.part(side).holds(index);
-        if !holds && self.asked.get() != Some((side, index)) {
-            return;
+        if holds || self.asked.get() == Some((side, index)) {
+            self.resume_side(side, index);
         }
+    }
+
+    fn resume_side(&self, side: Side, index: usize) {
         if !self.resumed.borrow().contains(&(side, index)) {
             self.resumed.borrow_mut().push((side, index));
         }

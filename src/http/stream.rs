@@ -154,11 +154,15 @@ impl StreamPort for Stream {
         Ok(())
     }
 
+    fn calls_answered(&self) {
+        if let Some((_, exchange)) = self.both() {
+            exchange.calls_answered(self.filter);
+        }
+    }
+
     fn close_stream(&self, _part: StreamType) -> Result<(), Status> {
         let (_, exchange) = self.exchange()?;
         exchange.ask_to_close();
         Ok(())
     }
-
-    fn calls_answered(&self) {}
 }

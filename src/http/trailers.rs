@@ -42,7 +42,8 @@ impl Trailers {
         self.due.get()
     }
 
-    fn paused_at(&self) -> Option<usize> {
+    /// The filter that holds them, by its place in the chain.
+    pub(super) fn paused_at(&self) -> Option<usize> {
         if self.paused.get() { self.next.get().checked_sub(1) } else { None }
     }
 }

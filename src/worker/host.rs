@@ -8,6 +8,7 @@ use ngx::{Level, Log, wake};
 use super::Shared;
 use super::metrics::Scope;
 use crate::conf::WasmConf;
+use crate::dispatch::CallId;
 use crate::http::Stream;
 use crate::metrics::{Kind, Refusal};
 use crate::proxy_wasm::abi::{LogLevel, Status};
@@ -29,18 +30,27 @@ pub struct WorkerHost {
     /// `None` for a module that imports no function of metrics, unless others do.
     metrics: Option<Arc<Scope>>,
     ticks: Ticks,
+    /// The VM's number among those of the worker; `None` in a trial start, whose guests make no calls.
+    vm: Option<u64>,
+    /// It has made calls.
+    calls: bool,
 }
 
 impl WorkerHost {
     /// The host of a trial start, in the master: nothing that it arms ever fires, and nobody sees what it shares.
     pub fn trial(conf: &WasmConf, metrics: Option<Arc<Scope>>) -> Self {
         let shared = Arc::new(Shared::scratch(conf));
-        Self { environ: conf.environ.clone(), shared, metrics, ticks: Ticks::Ignored }
+        Self { environ: conf.environ.clone(), shared, metrics, ticks: Ticks::Ignored, vm: None, calls: false }
     }
 
     /// The host of a VM that lives as long as one request.
-    pub(super) fn for_stream(environ: Arc<[Vec<u8>]>, shared: Arc<Shared>, metrics: Option<Arc<Scope>>) -> Self {
-        Self { environ, shared, metrics, ticks: Ticks::Ignored }
+    pub(super) fn for_stream(
+        environ: Arc<[Vec<u8>]>,
+        shared: Arc<Shared>,
+        metrics: Option<Arc<Scope>>,
+        vm: u64,
+    ) -> Self {
+        Self { environ, shared, metrics, ticks: Ticks::Ignored, vm: Some(vm), calls: false }
     }
 
     /// The host of the VM that holds the root contexts of the module at index `module`.
@@ -49,13 +59,26 @@ impl WorkerHost {
         shared: Arc<Shared>,
         metrics: Option<Arc<Scope>>,
         module: usize,
+        vm: u64,
     ) -> Self {
-        Self { environ, shared, metrics, ticks: Ticks::Armed(module) }
+        Self { environ, shared, metrics, ticks: Ticks::Armed(module), vm: Some(vm), calls: false }
+    }
+
+    fn id(&self, token: u32) -> Option<CallId> {
+        Some(CallId { vm: self.vm?, token })
     }
 
     #[inline]
     fn metrics(&self) -> Result<&Scope, Refusal> {
         self.metrics.as_deref().ok_or(Refusal::Unknown)
+    }
+}
+
+impl Drop for WorkerHost {
+    fn drop(&mut self) {
+        if let Some(vm) = self.vm.filter(|_| self.calls) {
+            super::with(|worker| worker.dispatch.cancel_all(vm));
+        }
     }
 }
 
@@ -155,22 +178,6 @@ impl Host for WorkerHost {
         self.shared.dequeue(queue, out)
     }
 
-    fn http_call(&mut self, _call: HttpCall<'_, Stream>) -> Result<(), Status> {
-        Err(Status::InternalFailure)
-    }
-
-    fn grpc_call(&mut self, _call: GrpcCall<'_, Stream>) -> Result<(), Status> {
-        Err(Status::InternalFailure)
-    }
-
-    fn grpc_send(&mut self, _token: u32, _message: &[u8], _end_of_stream: bool) -> Result<(), Status> {
-        Err(Status::NotFound)
-    }
-
-    fn cancel_call(&mut self, _token: u32) {}
-
-    fn close_call(&mut self, _token: u32) {}
-
     fn define_metric(&mut self, kind: Kind, name: &[u8]) -> Result<u32, Refusal> {
         self.metrics()?.define(kind, name)
     }
@@ -185,5 +192,34 @@ impl Host for WorkerHost {
 
     fn metric(&self, id: u32) -> Result<u64, Refusal> {
         self.metrics()?.get(id)
+    }
+
+    fn http_call(&mut self, call: HttpCall<'_, Stream>) -> Result<(), Status> {
+        let vm = self.vm.ok_or(Status::InternalFailure)?;
+        self.calls = true;
+        super::with(|worker| worker.dispatch.http_call(vm, &call)).unwrap_or(Err(Status::InternalFailure))
+    }
+
+    fn grpc_call(&mut self, call: GrpcCall<'_, Stream>) -> Result<(), Status> {
+        let vm = self.vm.ok_or(Status::InternalFailure)?;
+        self.calls = true;
+        super::with(|worker| worker.dispatch.grpc_call(vm, &call)).unwrap_or(Err(Status::InternalFailure))
+    }
+
+    fn grpc_send(&mut self, token: u32, message: &[u8], end_of_stream: bool) -> Result<(), Status> {
+        let id = self.id(token).ok_or(Status::NotFound)?;
+        super::with(|worker| worker.dispatch.grpc_send(id, message, end_of_stream)).unwrap_or(Err(Status::NotFound))
+    }
+
+    fn cancel_call(&mut self, token: u32) {
+        if let Some(id) = self.id(token) {
+            super::with(|worker| worker.dispatch.cancel(id));
+        }
+    }
+
+    fn close_call(&mut self, token: u32) {
+        if let Some(id) = self.id(token) {
+            super::with(|worker| worker.dispatch.close(id));
+        }
     }
 }

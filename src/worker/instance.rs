@@ -11,9 +11,10 @@ use ngx::{Log, Timer, error};
 use super::WorkerHost;
 use super::metrics::Meter;
 use crate::conf::Filter;
+use crate::dispatch::Caller;
 use crate::http::Stream;
 use crate::proxy_wasm::abi::Action;
-use crate::proxy_wasm::vm::{Callback, Program, StartError, Vm, VmError, VmKind};
+use crate::proxy_wasm::vm::{CallResponse, Callback, GrpcEvent, Program, StartError, Vm, VmError, VmKind};
 
 /// A callback that did not run to its end. It has been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,23 @@ impl Instance {
 
     pub(super) fn queue_ready(self: &Rc<Self>, root: u32, queue: u32, limit: Option<Duration>) -> Result<(), Failure> {
         self.enter(Log::cycle(), |vm| vm.queue_ready(root, queue, limit))
+    }
+
+    /// The answer of an HTTP call. A failure has been logged, and told to all that depend on this VM.
+    pub(super) fn http_call_response(self: &Rc<Self>, caller: &Caller, response: CallResponse) {
+        let answer = |vm: &mut dyn Vm<WorkerHost>| vm.http_call_response(caller.id.token, response, caller.time_limit);
+        let _ = self.enter(caller.log_of(), answer);
+    }
+
+    /// What came of a gRPC call.
+    pub(super) fn grpc_event(self: &Rc<Self>, caller: &Caller, event: GrpcEvent) {
+        let tell = |vm: &mut dyn Vm<WorkerHost>| vm.grpc_event(caller.id.token, event, caller.time_limit);
+        let _ = self.enter(caller.log_of(), tell);
+    }
+
+    /// Whether a context waits for answers.
+    pub fn has_calls(&self, context: u32) -> bool {
+        self.vm.try_borrow_mut().is_ok_and(|mut vm| vm.has_calls(context))
     }
 
     fn enter<R>(

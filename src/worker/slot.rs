@@ -138,7 +138,8 @@ impl Slot {
             return Some(instance);
         }
         let program = self.program.as_ref()?;
-        let host = WorkerHost::for_stream(worker.environ.clone(), worker.shared.clone(), self.metrics.clone());
+        let vm = worker.next_vm();
+        let host = WorkerHost::for_stream(worker.environ.clone(), worker.shared.clone(), self.metrics.clone(), vm);
         let filters: Vec<_> = filters.cloned().collect();
         let mut instance = Instance::start(program, host, VmKind::Stream, &filters, self.meter.as_ref())
             .inspect_err(|error| self.start_failed(log, &**program, error))
@@ -149,7 +150,9 @@ impl Slot {
         } else if self.idle.borrow().most > 0 {
             instance.make_reusable();
         }
-        Some(Rc::new(instance))
+        let instance = Rc::new(instance);
+        worker.register(vm, &instance);
+        Some(instance)
     }
 
     /// Takes back a VM that has served a request, for the next.
@@ -180,10 +183,12 @@ impl Slot {
         let program = self.program.as_ref().filter(|_| !self.filters.is_empty())?;
         self.state.replace(State::Starting);
         let (shared, metrics) = (worker.shared.clone(), self.metrics.clone());
-        let host = WorkerHost::for_roots(worker.environ.clone(), shared, metrics, self.module);
+        let vm = worker.next_vm();
+        let host = WorkerHost::for_roots(worker.environ.clone(), shared, metrics, self.module, vm);
         match Instance::start(program, host, VmKind::Root, &self.filters, self.meter.as_ref()) {
             Ok(instance) => {
                 let instance = Rc::new(instance);
+                worker.register(vm, &instance);
                 self.state.replace(State::Running(instance.clone()));
                 Some(instance)
             }

@@ -3,6 +3,7 @@
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 use std::hint::black_box;
+use std::time::Duration;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Warn);
@@ -21,6 +22,8 @@ enum Work {
     HeaderCalls,
     /// The response body read, chunk by chunk.
     ReadBody,
+    /// A call before the request goes on.
+    Call,
 }
 
 struct Root {
@@ -37,6 +40,7 @@ impl RootContext for Root {
             b"all-headers" => Work::AllHeaders,
             b"header-calls" => Work::HeaderCalls,
             b"read-body" => Work::ReadBody,
+            b"call" => Work::Call,
             _ => return false,
         };
         true
@@ -55,11 +59,22 @@ struct Filter {
     work: Work,
 }
 
-impl Context for Filter {}
+impl Context for Filter {
+    fn on_http_call_response(&mut self, _: u32, _: usize, _: usize, _: usize) {
+        if self.get_http_call_response_header(":status").as_deref() == Some("200") {
+            self.resume_http_request();
+        }
+    }
+}
 
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         match self.work {
+            Work::Call => {
+                let headers = vec![(":method", "GET"), (":path", "/"), (":authority", "peer")];
+                let called = self.dispatch_http_call("peer", headers, None, vec![], Duration::from_secs(5));
+                return if called.is_ok() { Action::Pause } else { Action::Continue };
+            }
             Work::AllHeaders => {
                 black_box(self.get_http_request_headers());
             }

@@ -4,7 +4,6 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     marker::PhantomData,
-    mem::MaybeUninit,
     ptr::NonNull,
     task::{Context, Poll},
     time::Duration,
@@ -141,15 +140,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads into the front of `buf`, as many bytes as the number tells, which then have values. 0 at the end of the
-    /// stream, or when `buf` is empty.
+    /// Reads into the front of `buf`, as many bytes as the number tells. 0 at the end of the stream, or when `buf` is empty.
     ///
     /// # Errors
     /// `TimedOut` when nothing came for that time; others have been logged.
     pub fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        buf: &mut [MaybeUninit<u8>],
+        buf: &mut [u8],
         timeout: Option<Duration>,
     ) -> Poll<io::Result<usize>> {
         if let Some(error) = self.timed_out(Side::Read) {
@@ -164,7 +162,7 @@ impl Connection {
         if self.is_ready(Side::Read) || self.is_tls() {
             self.state().doing(c"reading from upstream");
             // SAFETY: an open connection has these functions; nginx writes at most that many bytes.
-            let n = unsafe { (*c).recv.map_or(-1, |recv| recv(c, buf.as_mut_ptr().cast(), buf.len().min(MOST))) };
+            let n = unsafe { (*c).recv.map_or(-1, |recv| recv(c, buf.as_mut_ptr(), buf.len().min(MOST))) };
             if n != AGAIN {
                 self.stop_timer(Side::Read);
                 return Poll::Ready(self.outcome(n));

@@ -57,7 +57,11 @@ impl State {
     /// On the heap, where it stays.
     pub fn new(peer: String) -> *mut State {
         // SAFETY: the cycle's log is valid; nginx copies logs this way for its own connections (ngx_event_accept).
-        let log = unsafe { *Log::cycle().as_ptr() };
+        let mut log = unsafe { *Log::cycle().as_ptr() };
+        // What a peer does is told by the layer above, once and in its own words; but who debugs wants to see all of it.
+        if log.log_level < sys::NGX_LOG_DEBUG_FIRST as usize {
+            log.log_level = log.log_level.min(sys::NGX_LOG_ALERT as usize);
+        }
         let state = Box::into_raw(Box::new(State {
             raw: Cell::new(ptr::null_mut()),
             read: Slot::default(),

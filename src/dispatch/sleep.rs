@@ -1,0 +1,65 @@
+//! Time limits, by nginx's timers.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ngx::Timer;
+
+/// It took longer than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Elapsed;
+
+#[derive(Default)]
+struct Alarm {
+    rung: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+struct Sleep {
+    alarm: Rc<Alarm>,
+    _timer: Timer,
+}
+
+impl Sleep {
+    /// A graceful shutdown waits for it: it stands for somebody who waits for an answer.
+    fn new(time: Duration) -> Self {
+        let alarm = Rc::<Alarm>::default();
+        let rings = alarm.clone();
+        let timer = Timer::new(move || {
+            rings.rung.set(true);
+            if let Some(waker) = rings.waker.take() {
+                waker.wake();
+            }
+        });
+        timer.hold_shutdown();
+        timer.start(time);
+        Self { alarm, _timer: timer }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.alarm.rung.get() {
+            return Poll::Ready(());
+        }
+        *self.alarm.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// What a future gives, if it does so in time; `None` is no limit.
+pub(super) async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let Some(limit) = limit else { return Ok(future.await) };
+    let (mut future, mut sleep) = (pin!(future), Sleep::new(limit));
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Ok(value)),
+        Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed)),
+    })
+    .await
+}
