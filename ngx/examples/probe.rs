@@ -14,7 +14,7 @@ use ngx::{
     Status, Timer,
     http::{Chain, Handle, Merge, Phase, PhaseHandler, Request, next_body_filter, next_header_filter},
     resolver::Resolver,
-    ssl::client::Client,
+    ssl::Client,
 };
 
 ngx::modules! {

@@ -20,7 +20,7 @@ use ngx::{
     http::{PhaseHandler, Request},
     net::{Address, Connection},
     resolver::Resolver,
-    ssl::client::{Client, Options},
+    ssl::{Client, Options},
     upstream::{Balancer, NoPeer, Upstream},
 };
 
@@ -140,13 +140,6 @@ impl Asked {
                 let good = connection.is_good();
                 PARKED.with_borrow_mut(|parked| parked.push(connection));
                 Ok(format!("{said}, good {good}"))
-            }
-            "/leave" => {
-                let connection = connect(&self.address()?).await?;
-                spawn(async move {
-                    let _ = read(&connection, PATIENCE).await;
-                });
-                Ok("left".to_owned())
             }
             "/peers" => self.peers().await,
             "/keep" => self.keep().await,
