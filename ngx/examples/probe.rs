@@ -1,5 +1,8 @@
 //! A module that uses this crate as WasmX does, without WebAssembly: `tests/load.rs` loads it into a real nginx.
 
+#[path = "probe/net.rs"]
+mod net;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -10,6 +13,8 @@ use ngx::{
     Arity, Conf, ConfError, Contexts, CoreModule, Cycle, Directive, Failed, HttpFilter, HttpModule, Pool, Posted,
     Status, Timer,
     http::{Chain, Handle, Merge, Phase, PhaseHandler, Request, next_body_filter, next_header_filter},
+    resolver::Resolver,
+    ssl::Client,
 };
 
 ngx::modules! {
@@ -26,6 +31,10 @@ struct Filter;
 struct CoreConf {
     names: Vec<String>,
     wait: Duration,
+    resolver: Option<Resolver>,
+    /// PEM, of certificates to trust.
+    trusted: Option<Vec<u8>>,
+    client: Option<Client>,
 }
 
 impl CoreModule for Core {
@@ -36,6 +45,8 @@ impl CoreModule for Core {
         Directive::new(c"name", Contexts::WASM, Arity::Range(1, 2), name),
         Directive::new(c"inner", Contexts::WASM, Arity::Block, |cf| Ok(cf.parse_block(Contexts::WASM_METRICS)?)),
         Directive::new(c"wait", Contexts::WASM_METRICS, Arity::Exact(1), wait),
+        Directive::new(c"dns", Contexts::WASM, Arity::AtLeast(1), dns),
+        Directive::new(c"trust", Contexts::WASM, Arity::Exact(1), trust),
         Directive::new(c"boom", Contexts::WASM, Arity::Exact(0), |_| panic!("boom")),
     ];
 
@@ -43,6 +54,9 @@ impl CoreModule for Core {
         if conf.names.iter().any(|name| name == "late") {
             ngx::emerg!(cycle.log(), "too late");
             return Err(Failed);
+        }
+        if conf.trusted.is_some() {
+            conf.client = Some(Client::new(cycle, conf.trusted.as_deref())?);
         }
         let before = cycle.old_core_conf::<Core>().map_or(0, |old| old.names.len());
         ngx::notice!(cycle.log(), "probe: {} names, {before} before", conf.names.len());
@@ -53,6 +67,21 @@ impl CoreModule for Core {
         ngx::notice!(cycle.log(), "probe: worker {} of {:?}", ngx::process::worker_index(), ngx::process::kind());
         Ok(())
     }
+
+    fn exit_process(_: Cycle<'_>, _: &CoreConf) {
+        net::drop_all();
+    }
+}
+
+fn dns(cf: Conf<'_>) -> Result<(), ConfError> {
+    let args: Vec<&[u8]> = cf.args().iter().skip(1).map(|arg| arg.as_bytes()).collect();
+    cf.core_conf::<Core>().resolver = Some(cf.create_resolver(&args)?);
+    Ok(())
+}
+
+fn trust(cf: Conf<'_>) -> Result<(), ConfError> {
+    cf.core_conf::<Core>().trusted = cf.arg(1).map(<[u8]>::to_vec);
+    Ok(())
 }
 
 fn name(cf: Conf<'_>) -> Result<(), ConfError> {
@@ -100,6 +129,9 @@ impl HttpModule for Http {
             ),
             Directive::new(c"probe_content", Contexts::LOCATION, Arity::Exact(0), |cf| {
                 Ok(cf.set_content_handler::<Content>()?)
+            }),
+            Directive::new(c"probe_net", Contexts::LOCATION, Arity::Exact(0), |cf| {
+                Ok(cf.set_content_handler::<net::Net>()?)
             }),
             Directive::new(c"probe_later", Contexts::LOCATION, Arity::Exact(0), |cf| {
                 Ok(cf.set_content_handler::<Later>()?)

@@ -1,11 +1,12 @@
 //! TLS of a connection (src/event/ngx_event_openssl.h), as far as nginx has it.
 
-pub mod client;
+pub(crate) mod client;
 
 pub use client::Client;
 
 use std::{ffi::c_void, marker::PhantomData};
 
+pub use self::client::{Client, Options, TlsError};
 use crate::{guard::guard, str::from_parts, sys};
 
 /// The TLS of a connection.

@@ -334,5 +334,5 @@ fn system_error() -> io::Error {
     if error.raw_os_error() == Some(0) { ErrorKind::ConnectionReset.into() } else { error }
 }
 
-/// What TLS and the pool itself need at least; nginx's own number (ngx_http_upstream_connect).
+/// Room for what TLS needs (ngx_ssl_create_connection); without it the pool is never used.
 const POOL: usize = 256;

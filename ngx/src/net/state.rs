@@ -106,8 +106,8 @@ impl State {
             (*raw).data = this.cast();
             (*(*this).log()).connection = (*raw).number;
             set_log(raw, (*this).log());
+            handle(raw);
         }
-        handle(raw);
     }
 }
 
@@ -126,8 +126,11 @@ pub(super) unsafe fn set_log(raw: *mut sys::ngx_connection_t, log: *mut sys::ngx
 }
 
 /// Sets our handlers.
-pub(super) fn handle(raw: *mut sys::ngx_connection_t) {
-    // SAFETY: called for connections whose data is a State.
+///
+/// # Safety
+/// `raw` must be a connection whose data is a live State.
+unsafe fn handle(raw: *mut sys::ngx_connection_t) {
+    // SAFETY: the caller's promise; the events are the connection's own.
     unsafe {
         (*(*raw).read).handler = Some(on_read);
         (*(*raw).write).handler = Some(on_write);
@@ -160,9 +163,9 @@ unsafe extern "C" fn on_write(event: *mut sys::ngx_event_t) {
 /// nginx calls it when a handshake ended, in one way or the other, or was too slow.
 pub(super) unsafe extern "C" fn on_handshake(raw: *mut sys::ngx_connection_t) {
     guard((), || {
-        handle(raw);
         // SAFETY: as in on_read.
         unsafe {
+            handle(raw);
             let state = (*raw).data.cast::<State>();
             (*state).handshake.set(Handshake::Ended);
             (*state).write.wake();

@@ -79,7 +79,8 @@ impl Connection {
     fn check_peer(&self) -> Result<(), TlsError> {
         // The check is done once; a connection that failed it is of no use.
         let verify = self.state().verify.take();
-        verify.map_or(Ok(()), |verify| verify.check(self.as_ptr()))
+        // SAFETY: the connection is ours, and its handshake is done.
+        verify.map_or(Ok(()), |verify| unsafe { verify.check(self.as_ptr()) })
     }
 
     /// What was agreed on in the handshake, such as `h2`; `None` when nothing was.

@@ -109,11 +109,12 @@ impl Verify {
         (!self.is_ip && !self.name.is_empty()).then_some(self.name.as_c_str())
     }
 
-    /// `c` must be a connection of ours whose handshake is done.
-    pub(crate) fn check(&self, c: *mut sys::ngx_connection_t) -> Result<(), TlsError> {
+    /// # Safety
+    /// `c` must be a connection with TLS, whose handshake is done.
+    pub(crate) unsafe fn check(&self, c: *mut sys::ngx_connection_t) -> Result<(), TlsError> {
         if self.cert {
             let mut reason = ptr::null();
-            // SAFETY: see above; OpenSSL's texts are static.
+            // SAFETY: the caller's promise; OpenSSL's texts are static.
             let (code, reason) = unsafe {
                 let code = sys::wasmx_ssl_verify(c, &raw mut reason);
                 (code, if reason.is_null() { c"no certificate" } else { CStr::from_ptr(reason) })
@@ -124,7 +125,7 @@ impl Verify {
         }
         if self.host {
             let mut name = lend(self.name.as_bytes());
-            // SAFETY: see above; the name is only read, and a zero follows it.
+            // SAFETY: the caller's promise; the name is only read, and a zero follows it.
             if unsafe { sys::wasmx_ssl_check_host(c, &raw mut name, usize::from(self.is_ip)) } == 0 {
                 return Err(TlsError::Host(self.name.to_string_lossy().into_owned()));
             }
