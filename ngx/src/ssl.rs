@@ -2,8 +2,6 @@
 
 pub(crate) mod client;
 
-pub use client::Client;
-
 use std::{ffi::c_void, marker::PhantomData};
 
 pub use self::client::{Client, Options, TlsError};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ngx::net::{Address, Connection};
 use ngx::resolver::Resolver;
-use ngx::ssl::client::{Options, TlsError};
+use ngx::ssl::{Options, TlsError};
 use ngx::upstream::Balancer;
 
 use super::error::{Failure, system};

@@ -6,7 +6,6 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     io,
-    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
@@ -241,9 +240,7 @@ async fn talk(connection: &Connection, mut text: &[u8]) -> io::Result<String> {
 }
 
 async fn read(connection: &Connection, wait: Duration) -> io::Result<String> {
-    let mut buf = [MaybeUninit::new(0u8); 512];
+    let mut buf = [0u8; 512];
     let n = poll_fn(|cx| connection.poll_read(cx, &mut buf, Some(wait))).await?;
-    // SAFETY: all bytes had values from the start.
-    let bytes: Vec<u8> = buf[..n].iter().map(|byte| unsafe { byte.assume_init() }).collect();
-    Ok(String::from_utf8_lossy(&bytes).trim_end().escape_default().to_string())
+    Ok(String::from_utf8_lossy(&buf[..n]).trim_end().escape_default().to_string())
 }
