@@ -182,6 +182,12 @@ impl Nginx {
         self
     }
 
+    /// The most connections that a worker may have; 512 unless it is said.
+    pub fn connections(mut self, count: usize) -> Self {
+        self.config.connections = count;
+        self
+    }
+
     /// `master_process off`: one process that is master and worker.
     pub fn single_process(mut self) -> Self {
         self.config.master = false;
