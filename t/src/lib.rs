@@ -46,7 +46,7 @@ pub use grpc::GrpcServer;
 pub use guests::{example, filter, guest};
 pub use http2::{Http2, Http2Request, Http2Stream};
 pub use log::Log;
-pub use nginx::{ConfTest, Lines, Nginx, Running};
+pub use nginx::{ConfTest, Lines, Nginx, Running, many_descriptors};
 pub use nobody::{Full, Nobody};
 pub use paths::{Flavour, module, workspace};
 pub use peer::{Answer, Asked, Gate, Peer};

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 pub use conf_test::ConfTest;
 pub use config::Lines;
+pub use process::many_descriptors;
 pub use running::Running;
 
 use crate::engine::Engine;

@@ -50,21 +50,16 @@ fn what_a_call_needs(engine: Engine) {
 
 fn names_that_cannot_be_one(engine: Engine) {
     let peer = Peer::new();
-    let long = format!("{}.example", "a".repeat(70_000));
-    let names = ["", "%00", "a%00b", "a:0", "a:70000", "a:b", ":80", "unix:", "[::1", "a%20b", "a/b", "a%0Ab"];
-    let mut statements: Vec<_> = names.iter().map(|name| {
-        let name = if name.is_empty() { "%" } else { name };
-        (get(name, "/x"), BAD_ARGUMENT, "")
-    }).collect();
-    statements.push((get(&long[..1000], "/x"), BAD_ARGUMENT, ""));
+    let long = "a".repeat(1000);
+    let names = ["-", "%00", "a%00b", "a:0", "a:70000", "a:b", ":80", "unix:", "[::1", "a%20b", "a/b", "a%0Ab"];
+    let mut statements: Vec<_> = names.iter().map(|name| (get(name, "/x"), BAD_ARGUMENT, "")).collect();
+    statements.push((get(&long, "/x"), BAD_ARGUMENT, ""));
     refuses(Nginx::new(engine), &peer, &statements);
 }
 
 fn maps_that_are_none(engine: Engine) {
     let peer = Peer::new();
     let name = peer.name();
-    let good = ":method=GET";
-    assert!(good.len() < 200);
     let raw = |headers: &str, rest: &str| (format!("call_raw {name} 1000 {headers}{rest}"), PARSE_FAILURE, "");
     let one = "%01%00%00%00%01%00%00%00%01%00%00%00";
     let statements = [
@@ -82,9 +77,7 @@ fn maps_that_are_none(engine: Engine) {
 fn values_that_would_end_a_line(engine: Engine) {
     let peer = Peer::new();
     let name = peer.name();
-    let call = |headers: &str, rest: &str| {
-        (format!("call {name} 1000 {headers}{rest}"), BAD_ARGUMENT, "")
-    };
+    let call = |headers: &str, rest: &str| (format!("call {name} 1000 {headers}{rest}"), BAD_ARGUMENT, "");
     let good = ":method=GET :path=/x :authority=a";
     let statements = [
         call(good, " x-a=1%0d%0ax-b:2"),

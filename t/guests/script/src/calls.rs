@@ -61,7 +61,7 @@ pub struct Call {
 /// `{call}` is NAME, `{status}` the status of `grpc_close`; maps `grpc_initial` and `grpc_trailing` and buffer `grpc` have
 /// the rest. The SDK has no initial or trailing metadata for `grpc_call`, and of its end no more than one callback.
 ///
-/// A body or message `fill N` is N bytes. Everywhere `%XX` is a byte.
+/// UPSTREAM `-` is no name. A body or message `fill N` is N bytes. Everywhere `%XX` is a byte.
 pub fn knows(verb: &str) -> bool {
     matches!(
         verb,
@@ -116,7 +116,7 @@ fn http(context: u32, rest: &str) -> u32 {
     let name = headers.iter().find(|(name, _)| name == ":path").map_or("", |(_, path)| path);
     let body = body.map(content);
     let sent = hostcalls::dispatch_http_call(
-        &text(upstream),
+        &self::upstream(upstream),
         borrowed(&headers),
         body.as_deref(),
         borrowed(&trailers),
@@ -129,7 +129,7 @@ fn raw(rest: &str) -> u32 {
     let (upstream, rest) = word(rest);
     let (timeout, rest) = number(rest);
     let (headers, body, trailers) = parts(rest);
-    let (upstream, headers, trailers) = (bytes(upstream), bytes(headers), bytes(trailers));
+    let (upstream, headers, trailers) = (self::upstream(upstream), bytes(headers), bytes(trailers));
     let body = body.map(content).unwrap_or_default();
     let mut token = 0;
     // SAFETY: addresses and sizes are those of `upstream`, `headers`, `body` and `trailers`, the last of a variable.
@@ -165,7 +165,7 @@ fn grpc_call(context: u32, rest: &str) -> u32 {
     let (metadata, message, _) = parts(rest);
     let (metadata, message) = (binary_pairs(metadata), message.map(content));
     let sent = hostcalls::dispatch_grpc_call(
-        &text(upstream),
+        &self::upstream(upstream),
         service,
         method,
         metadata.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect(),
@@ -182,7 +182,7 @@ fn grpc_stream(context: u32, rest: &str) -> u32 {
     let (method, metadata) = word(rest);
     let metadata = binary_pairs(metadata);
     let metadata = metadata.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-    keep(context, name, hostcalls::open_grpc_stream(&text(upstream), service, method, metadata))
+    keep(context, name, hostcalls::open_grpc_stream(&self::upstream(upstream), service, method, metadata))
 }
 
 fn keep(context: u32, name: &str, sent: Result<u32, proxy_wasm::types::Status>) -> u32 {
@@ -230,6 +230,11 @@ fn content(text: &str) -> Vec<u8> {
         Some(size) => vec![b'x'; size],
         None => bytes(text),
     }
+}
+
+/// `-` is none.
+fn upstream(escaped: &str) -> String {
+    if escaped == "-" { String::new() } else { text(escaped) }
 }
 
 fn text(escaped: &str) -> String {
