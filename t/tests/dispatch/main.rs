@@ -8,6 +8,7 @@ mod life;
 mod load;
 mod names;
 mod pauses;
+mod peers;
 mod refused;
 mod request;
 mod response;
@@ -23,7 +24,7 @@ fn get(upstream: &str, path: &str) -> String {
 }
 
 /// Answers the client with what the last call brought: the body, or why there is none.
-const TELL: &str = "call_response: answered body call 0 2000000; answered reply 200 {it}
+const TELL: &str = "call_response: answered quietly body call 0 2000000; answered reply 200 {it}
                     failed get call :dispatch_status; failed reply 502 {it}";
 
 /// A location that makes calls and answers with what came back.

@@ -95,14 +95,14 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: Receiver<()>
                     shared.accepted.fetch_add(1, Ordering::SeqCst);
                     shared.open.fetch_add(1, Ordering::SeqCst);
                     let mut stream = TcpStream::from(stream);
-                    let _ = or(answer(&mut stream, &shared), async { drop(stopped.recv().await) }).await;
+                    or(answer(&mut stream, &shared), until(&stopped)).await;
                     drop(stream);
                     shared.open.fetch_sub(1, Ordering::SeqCst);
                 })
                 .detach();
         }
     };
-    executor.run(or(accept, async { drop(stopped.recv().await) })).await;
+    executor.run(or(accept, until(&stopped))).await;
     drop(listener);
     // What is open sees the stop, too.
     executor
@@ -112,6 +112,11 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: Receiver<()>
             }
         })
         .await;
+}
+
+/// Until nobody is there any more who could send.
+async fn until(stopped: &Receiver<()>) {
+    let _ = stopped.recv().await;
 }
 
 async fn answer(stream: &mut TcpStream, shared: &Shared) {
