@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,8 @@ use crate::wait::{eventually, patience};
 #[derive(Debug)]
 pub struct Peer {
     place: Place,
+    /// To wake the thread that accepts.
+    listener: OwnedFd,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -78,7 +81,8 @@ impl Peer {
     pub fn on(address: &str) -> Self {
         let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("bind a peer to {address}: {error}"));
         let address = listener.local_addr().expect("the address of a bound listener");
-        Self::start(Place::Tcp(address), move || listener.accept().map(|(stream, _)| Socket::Tcp(stream)))
+        let other = listener.try_clone().expect("a second descriptor of a socket").into();
+        Self::start(Place::Tcp(address), other, move || listener.accept().map(|(stream, _)| Socket::Tcp(stream)))
     }
 
     /// On a socket of the file system.
@@ -92,10 +96,11 @@ impl Peer {
         // Workers may run as another user.
         let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(&path, all).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self::start(Place::Unix(path), move || listener.accept().map(|(stream, _)| Socket::Unix(stream)))
+        let other = listener.try_clone().expect("a second descriptor of a socket").into();
+        Self::start(Place::Unix(path), other, move || listener.accept().map(|(stream, _)| Socket::Unix(stream)))
     }
 
-    fn start(place: Place, accept: impl Fn() -> io::Result<Socket> + Send + 'static) -> Self {
+    fn start(place: Place, listener: OwnedFd, accept: impl Fn() -> io::Result<Socket> + Send + 'static) -> Self {
         let decide: Arc<Decide> = Arc::new(|_: &Asked| Answer::ok(""));
         let shared = Shared { decide: Mutex::new(decide), state: Mutex::default(), stop: AtomicBool::new(false) };
         let shared = Arc::new(shared);
@@ -103,7 +108,7 @@ impl Peer {
             let shared = shared.clone();
             move || serve(accept, &shared)
         }));
-        Self { place, shared, thread }
+        Self { place, listener, shared, thread }
     }
 
     /// Answers every request so.
@@ -206,10 +211,8 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.hang_up();
-        match &self.place {
-            Place::Tcp(address) => drop(TcpStream::connect(address)),
-            Place::Unix(path) => drop(UnixStream::connect(path)),
-        }
+        // SAFETY: the descriptor is that of a listener, which accepts no more then.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RD) };
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -472,7 +475,7 @@ impl Socket {
         if let Self::Tcp(stream) = self {
             let linger = libc::linger { l_onoff: 1, l_linger: 0 };
             let size = size_of::<libc::linger>() as libc::socklen_t;
-            let fd = std::os::fd::AsRawFd::as_raw_fd(stream);
+            let fd = stream.as_raw_fd();
             // SAFETY: the descriptor is open, and the option's value is a linger of its size.
             unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size) };
         }
