@@ -35,7 +35,7 @@ packages() {
         ;;
     demo) echo curl ;;
     test)
-        echo nginx nginx-dev curl nghttp2-client valgrind
+        echo nginx nginx-dev curl nghttp2-client valgrind python3-venv
         # Looks at the status page. Elsewhere the package is none that apt alone could install.
         if grep -qs '^ID=debian' /etc/os-release; then echo chromium; fi
         ;;

@@ -21,6 +21,22 @@ pub fn guest(name: &str) -> PathBuf {
     absolute(&built)
 }
 
+/// The file of a filter of `examples/rust`, by the name of its crate.
+///
+/// # Panics
+/// When there is none, or when it cannot be built.
+pub fn example(name: &str) -> PathBuf {
+    let out = target().join("examples");
+    std::fs::create_dir_all(&out).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    // Tests of other processes may want the same file at the same time.
+    let mut command = Command::new("flock");
+    command.arg(out.join(".lock")).arg(workspace().join("scripts/build-guests.sh"));
+    command.arg(workspace().join("examples/rust")).arg(&out).arg(name);
+    let run = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(run.status.success(), "{command:?}: {}\n{}", run.status, String::from_utf8_lossy(&run.stderr));
+    absolute(&out.join(format!("{}.wasm", name.replace('-', "_"))))
+}
+
 /// A small filter in text form: all that the host asks of a filter, and `more`.
 ///
 /// It has one page of memory, `malloc` gives `$heap` and moves it on, and `proxy_log` is imported as `$log`. What

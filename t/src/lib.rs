@@ -24,24 +24,32 @@
 //! `WASMX_PATIENCE` is the time in seconds after which a thing waited for will not come.
 
 mod client;
+mod dns;
 mod engine;
+mod grpc;
 mod guests;
 mod http1;
 mod http2;
 mod log;
 mod nginx;
+mod nobody;
 mod paths;
+mod peer;
 mod tls;
 mod upstream;
 mod wait;
 
 pub use client::{Connection, Request, Response, ask};
+pub use dns::Dns;
 pub use engine::{Engine, on};
-pub use guests::{filter, guest};
+pub use grpc::GrpcServer;
+pub use guests::{example, filter, guest};
 pub use http2::{Http2, Http2Request, Http2Stream};
 pub use log::Log;
-pub use nginx::{ConfTest, Lines, Nginx, Running};
+pub use nginx::{ConfTest, Lines, Nginx, Running, many_descriptors};
+pub use nobody::{Full, Nobody};
 pub use paths::{Flavour, module, workspace};
+pub use peer::{Answer, Asked, Gate, Peer};
 pub use tls::{Authority, Certificate};
 pub use upstream::{Reply, Seen, Tap, Upstream};
 pub use wait::{eventually, patience};

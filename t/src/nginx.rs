@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 pub use conf_test::ConfTest;
 pub use config::Lines;
+pub use process::many_descriptors;
 pub use running::Running;
 
 use crate::engine::Engine;
@@ -179,6 +180,12 @@ impl Nginx {
     /// The number of workers; 1 unless it is said.
     pub fn workers(mut self, count: usize) -> Self {
         self.config.workers = count;
+        self
+    }
+
+    /// The most connections that a worker may have; 512 unless it is said.
+    pub fn connections(mut self, count: usize) -> Self {
+        self.config.connections = count;
         self
     }
 

@@ -41,6 +41,8 @@ impl<A: Lines, B: Lines, C: Lines> Lines for (A, B, C) {
 pub(super) struct Config {
     pub module: Option<PathBuf>,
     pub workers: usize,
+    /// The most connections of a worker.
+    pub connections: usize,
     pub master: bool,
     pub log_level: String,
     pub main: Vec<String>,
@@ -58,6 +60,7 @@ impl Config {
         Self {
             module: None,
             workers: 1,
+            connections: 512,
             master: true,
             log_level: "info".to_owned(),
             main: Vec::new(),
@@ -87,7 +90,7 @@ impl Config {
         for line in &self.main {
             writeln!(f, "{line}")?;
         }
-        writeln!(f, "events {{\n    worker_connections 512;\n}}")
+        writeln!(f, "events {{\n    worker_connections {};\n}}", self.connections)
     }
 
     fn wasm(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -7,8 +7,32 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The first descriptor of the listeners: out of the way of those that the runtime uses until `exec`.
-const FIRST: RawFd = 700;
+/// The first descriptor of the listeners: out of the way of those that the runtime uses until `exec`, and of those of a test
+/// that needs many ([`many_descriptors`]).
+fn first() -> RawFd {
+    match descriptors().rlim_cur.min(MOST) {
+        few @ ..8192 => few as RawFd * 2 / 3,
+        many => many as RawFd - 256,
+    }
+}
+
+/// As many descriptors as any test needs.
+const MOST: libc::rlim_t = 65_536;
+
+fn descriptors() -> libc::rlimit {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the address is that of a variable.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit
+}
+
+/// Lets this process, and those that it starts, have as many descriptors as it may: for thousands of connections.
+pub fn many_descriptors() {
+    let mut limit = descriptors();
+    limit.rlim_cur = limit.rlim_max.min(MOST);
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+}
 
 /// nginx with this prefix and these listeners, its output in `logs/`.
 ///
@@ -27,7 +51,8 @@ pub(super) fn command(prefix: &Path, listeners: &[TcpListener], env: &[(String, 
     };
     command.arg("-p").arg(prefix).arg("-c").arg("nginx.conf").arg("-e").arg("logs/error.log");
     command.current_dir(prefix);
-    let numbers: String = (FIRST..).take(listeners.len()).map(|fd| format!("{fd};")).collect();
+    let first = first();
+    let numbers: String = (first..).take(listeners.len()).map(|fd| format!("{fd};")).collect();
     command.env("NGINX", numbers);
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(file(prefix, "stdout")).stderr(file(prefix, "stderr"));
@@ -35,7 +60,7 @@ pub(super) fn command(prefix: &Path, listeners: &[TcpListener], env: &[(String, 
     // SAFETY: between fork and exec only system calls are made.
     unsafe {
         command.pre_exec(move || {
-            for (number, fd) in (FIRST..).zip(&given) {
+            for (number, fd) in (first..).zip(&given) {
                 // The copy stays open over exec, as the original does not.
                 if libc::dup2(*fd, number) < 0 {
                     return Err(std::io::Error::last_os_error());

@@ -3,10 +3,12 @@
 //! A configuration is a list of statements, parted by `;` or a newline. `NAME:` before a statement says in which
 //! callback it and those after it run: `vm_start` (from the configuration of the module), `configure`, `tick`, `queue_ready`, `create`,
 //! `request_headers`, `request_body`, `request_trailers`, `response_headers`, `response_body`, `response_trailers`,
-//! `done`, `log`, `delete`. Statements before any `NAME:` run in `configure`. `ops.rs` has the statements.
+//! `done`, `log`, `delete`; of calls, in the context that called: `call_response`, `grpc_initial`, `grpc_message`,
+//! `grpc_trailing`, `grpc_close` (`calls.rs`). Statements before any `NAME:` run in `configure`. `ops.rs` has the statements.
 //!
 //! Each call of the host is logged at info: the statement, ` -> `, the status, and what came back.
 
+mod calls;
 mod driven;
 mod host;
 mod metrics;
@@ -22,6 +24,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
+use calls::Call;
 use ops::Turn;
 use program::Program;
 
@@ -35,6 +38,45 @@ thread_local! {
     static LIVE: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The callbacks of calls, which are the same for every context.
+macro_rules! of_calls {
+    ($context:ident => $turn:expr) => {
+        fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, trailers: usize) {
+            let $context = self;
+            let call = Call { headers, trailers, ..calls::of(token, true) };
+            $turn.run_for(call, "call_response", size);
+        }
+
+        // Of a message, or of an end that is none in order.
+        fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
+            let $context = self;
+            let call = Call { status, ..calls::of(token, true) };
+            $turn.run_for(call, if status == 0 { "grpc_message" } else { "grpc_close" }, size);
+        }
+
+        fn on_grpc_stream_initial_metadata(&mut self, token: u32, count: u32) {
+            let $context = self;
+            $turn.run_for(calls::of(token, false), "grpc_initial", count as usize);
+        }
+
+        fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+            let $context = self;
+            $turn.run_for(calls::of(token, false), "grpc_message", size);
+        }
+
+        fn on_grpc_stream_trailing_metadata(&mut self, token: u32, count: u32) {
+            let $context = self;
+            $turn.run_for(calls::of(token, false), "grpc_trailing", count as usize);
+        }
+
+        fn on_grpc_stream_close(&mut self, token: u32, status: u32) {
+            let $context = self;
+            let call = Call { status, ..calls::of(token, true) };
+            $turn.run_for(call, "grpc_close", 0);
+        }
+    };
+}
+
 struct Root {
     id: u32,
     program: Rc<Program>,
@@ -44,6 +86,8 @@ impl Context for Root {
     fn on_done(&mut self) -> bool {
         Turn::new(self.id, &self.program).run("root_done", 0, true).verdict
     }
+
+    of_calls!(root => Turn::new(root.id, &root.program));
 }
 
 impl RootContext for Root {
@@ -92,6 +136,8 @@ impl Context for Stream {
     fn on_done(&mut self) -> bool {
         self.turn.run("done", 0, true).verdict
     }
+
+    of_calls!(stream => &mut stream.turn);
 }
 
 impl HttpContext for Stream {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::ptr;
 use std::rc::Rc;
 
+use crate::calls::{self, Call};
 use crate::host::{self, given};
 use crate::program::{Program, bytes, number, word};
 use crate::{LIVE, driven, metrics, shared, trouble, wild};
@@ -27,6 +28,8 @@ pub struct Turn {
     end: bool,
     /// What the last statement that gets something got.
     it: Vec<u8>,
+    /// What a callback of calls is about.
+    about: Call,
     outcome: Outcome,
 }
 
@@ -41,7 +44,14 @@ impl Turn {
     pub fn new(id: u32, program: &Rc<Program>) -> Self {
         let outcome = Outcome { pause: false, verdict: true };
         let program = program.clone();
-        Self { id, program, callback: String::new(), size: 0, end: false, it: Vec::new(), outcome }
+        let about = Call::default();
+        Self { id, program, callback: String::new(), size: 0, end: false, it: Vec::new(), about, outcome }
+    }
+
+    /// Runs the statements of a callback of calls.
+    pub fn run_for(&mut self, call: Call, callback: &str, size: usize) {
+        self.about = call;
+        self.run(callback, size, true);
     }
 
     /// Runs the statements of a callback.
@@ -79,6 +89,17 @@ impl Turn {
             "nth" => {
                 let (nth, statement) = number(rest);
                 if COUNT.get() == nth {
+                    self.statement(statement);
+                }
+            }
+            "answered" | "failed" => {
+                if (verb == "failed") == (self.about.headers == 0) {
+                    self.statement(rest);
+                }
+            }
+            "of" => {
+                let (name, statement) = word(rest);
+                if self.about.name == name {
                     self.statement(statement);
                 }
             }
@@ -162,6 +183,7 @@ impl Turn {
             "env" => self.take((0, std::env::var(rest).unwrap_or_else(|error| error.to_string()).into_bytes())),
             "args" => self.take((0, format!("{:?}", std::env::args().collect::<Vec<_>>()).into_bytes())),
             "open" => self.take((0, format!("{:?}", std::fs::read(rest).err().map(|error| error.kind())).into_bytes())),
+            _ if calls::knows(verb) => self.take(calls::run(self.id, verb, &self.expand(rest))),
             _ if shared::knows(verb) => self.take(shared::run(verb, &self.expand(rest), self.size as u32)),
             // SAFETY: none of these takes an address.
             _ => unsafe {
@@ -346,7 +368,7 @@ impl Turn {
             "?",
         ];
         let verb = word(statement).0;
-        if GIVING.contains(&verb) || shared::GIVING.contains(&verb) {
+        if GIVING.contains(&verb) || shared::GIVING.contains(&verb) || calls::GIVING.contains(&verb) {
             say(&format!("{statement} -> {status} \"{}\"", String::from_utf8_lossy(&self.it).escape_debug()));
         } else {
             say(&format!("{statement} -> {status}"));
@@ -364,6 +386,10 @@ impl Turn {
             .replace("{size}", &self.size.to_string())
             .replace("{end}", &self.end.to_string())
             .replace("{callback}", &self.callback)
+            .replace("{call}", &self.about.name)
+            .replace("{headers}", &self.about.headers.to_string())
+            .replace("{trailers}", &self.about.trailers.to_string())
+            .replace("{status}", &self.about.status.to_string())
     }
 
     fn named_values(&self, text: &str) -> Vec<(String, Vec<u8>)> {
@@ -381,6 +407,10 @@ impl Turn {
             "request_trailers" => 1,
             "response" => 2,
             "response_trailers" => 3,
+            "grpc_initial" => 4,
+            "grpc_trailing" => 5,
+            "call" => 6,
+            "call_trailers" => 7,
             _ => return number(text),
         };
         (map, rest)
@@ -392,6 +422,8 @@ fn buffer_number(text: &str) -> (u32, &str) {
     let buffer = match name {
         "request" => 0,
         "response" => 1,
+        "call" => 4,
+        "grpc" => 5,
         "vm" => 6,
         "plugin" => 7,
         _ => return number(text),
