@@ -103,7 +103,6 @@ fn describe(params: &mut CertificateParams, name: &str, alternatives: &[&str]) {
 impl Nginx {
     /// A listener with TLS and this certificate for the whole server, beside those in the clear. With `http2`, ALPN
     /// offers `h2` as well.
-    #[must_use]
     pub fn tls_listener(self, certificate: &Certificate, http2: bool) -> Self {
         let nginx = self.certificate("server", certificate).server("ssl_certificate server.crt;");
         let nginx = nginx.server("ssl_certificate_key server.key;");

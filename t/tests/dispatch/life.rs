@@ -120,27 +120,21 @@ fn a_filter_that_closes_cancels(engine: Engine) {
 
 /// The SDK drops answers for contexts that it does not know: this filter has none.
 fn plain_filter(peer: &Peer) -> String {
-    let name = peer.name();
-    let lengths = r"\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\02\00\00\00\0a\00\00\00\01\00\00\00";
-    let headers = format!(r"{lengths}:method\00GET\00:path\00/x\00:authority\00a\00");
-    let size = 4 + 3 * 8 + ":method GET :path /x :authority a ".len();
+    let (data, call) = crate::in_text_form(peer);
     filter(&format!(
         r#"
   (import "env" "proxy_http_call" (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-  (data (i32.const 0) "{name}")
-  (data (i32.const 256) "{headers}")
+  {data}
   (data (i32.const 512) "came")
   (data (i32.const 520) "gone")
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-    (drop (call $call (i32.const 0) (i32.const {}) (i32.const 256) (i32.const {size}) (i32.const 0) (i32.const 0)
-      (i32.const 0) (i32.const 0) (i32.const 10000) (i32.const 1024)))
+    (drop {call})
     i32.const 1)
   (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
     (drop (call $log (i32.const 2) (i32.const 512) (i32.const 4))))
   (func (export "proxy_on_delete") (param i32)
     (drop (call $log (i32.const 2) (i32.const 520) (i32.const 4))))
-"#,
-        name.len()
+"#
     ))
 }
 

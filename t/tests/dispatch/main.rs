@@ -31,3 +31,18 @@ const TELL: &str = "call_response: answered quietly body call 0 2000000; answere
 fn telling(nginx: Nginx, path: &str, calls: &str, lines: impl Lines) -> Nginx {
     nginx.script(path, &format!("request_headers: {calls}; pause; {TELL}"), lines)
 }
+
+/// The data of a filter in text form that asks `peer` for /x: the peer's name at 0, and headers at 256; and what calls it.
+fn in_text_form(peer: &wasmx_t::Peer) -> (String, String) {
+    let name = peer.name();
+    let lengths = r"\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\02\00\00\00\0a\00\00\00\01\00\00\00";
+    let headers = format!(r"{lengths}:method\00GET\00:path\00/x\00:authority\00a\00");
+    let size = 4 + 3 * 8 + ":method GET :path /x :authority a ".len();
+    let data = format!(r#"(data (i32.const 0) "{name}") (data (i32.const 256) "{headers}")"#);
+    let call = format!(
+        "(call $call (i32.const 0) (i32.const {}) (i32.const 256) (i32.const {size}) (i32.const 0) (i32.const 0)
+           (i32.const 0) (i32.const 0) (i32.const 10000) (i32.const 1024))",
+        name.len()
+    );
+    (data, call)
+}

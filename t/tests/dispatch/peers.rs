@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use wasmx_t::{Answer, Authority, Certificate, Dns, Full, Gate, Nginx, Nobody, Peer};
+use wasmx_t::{Answer, Authority, Certificate, Dns, Full, Gate, Nginx, Nobody, Peer, eventually};
+
+use crate::service::Service;
 
 fn passing(peer: &Peer) -> Nginx {
     Nginx::plain()
@@ -121,4 +123,23 @@ fn certificates_are_good_and_bad() {
             ng.log().has(verdict);
         }
     }
+}
+
+#[test]
+fn a_service_is_killed_and_comes_back() {
+    let mut service = Service::new();
+    let ask = |service: &Service, path: &str| {
+        let nginx = Nginx::plain().location("/", format!("proxy_pass http://{};", service.name()));
+        nginx.start().get(path).text()
+    };
+    assert_eq!(ask(&service, "/one"), "/one");
+    let mut idle = TcpStream::connect(service.name()).expect("a connection");
+    eventually("the connection", || (service.open() == 1).then_some(()));
+    service.kill();
+    assert_eq!(std::io::Read::read(&mut idle, &mut [0]).expect("an end in order"), 0);
+    assert!(ask(&service, "/two").contains("502 Bad Gateway"));
+    service.start();
+    assert_eq!(ask(&service, "/three"), "/three");
+    assert_eq!(service.answered().len(), 2);
+    assert_eq!(service.accepted(), 3);
 }

@@ -180,23 +180,15 @@ fn the_status_is_good(engine: Engine) {
 
 /// A filter without an SDK, which sees what its callbacks are given.
 fn plain_filter(peer: &Peer) -> String {
-    let (name, headers) = (peer.name(), r"\01\00\00\00\07\00\00\00\03\00\00\00:method\00GET\00");
-    let headers = headers.replacen(r"\01", r"\03", 1).replacen(
-        r":method\00GET\00",
-        r"\05\00\00\00\02\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/x\00:authority\00a\00",
-        1,
-    );
-    let size = 4 + 3 * 8 + ":method GET :path /x :authority a ".len();
+    let (data, call) = crate::in_text_form(peer);
     filter(&format!(
         r#"
   (import "env" "proxy_http_call" (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_send_local_response" (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-  (data (i32.const 0) "{name}")
-  (data (i32.const 256) "{headers}")
+  {data}
   (data (i32.const 512) "root 0 call 0")
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-    (drop (call $call (i32.const 0) (i32.const {}) (i32.const 256) (i32.const {size}) (i32.const 0) (i32.const 0)
-      (i32.const 0) (i32.const 0) (i32.const 10000) (i32.const 1024)))
+    (drop {call})
     i32.const 1)
   (func (export "proxy_on_http_call_response") (param $context i32) (param $token i32) (param i32 i32 i32)
     (i32.store8 (i32.const 517) (i32.add (local.get $context) (i32.const 48)))
@@ -204,8 +196,7 @@ fn plain_filter(peer: &Peer) -> String {
     (drop (call $log (i32.const 2) (i32.const 512) (i32.const 13)))
     (drop (call $reply (i32.const 200) (i32.const 0) (i32.const 0) (i32.const 512) (i32.const 13) (i32.const 0)
       (i32.const 0) (i32.const -1))))
-"#,
-        name.len()
+"#
     ))
 }
 

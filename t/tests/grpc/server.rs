@@ -10,8 +10,8 @@ fn passing(server: &GrpcServer) -> Running {
 fn a_message_is_echoed() {
     let server = GrpcServer::new();
     let ng = passing(&server);
-    let mut stream = ng
-        .http2()
+    let connection = ng.http2();
+    let mut stream = connection
         .request("POST", "/wasmx.test.Echo/Unary")
         .header("te", "trailers")
         .header("content-type", "application/grpc")
