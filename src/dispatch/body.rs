@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -30,13 +29,13 @@ impl From<&Content> for Outgoing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = h2::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         match self.get_mut() {
             Self::Whole { body, .. } if !body.is_empty() => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
             Self::Whole { trailers, .. } => Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
-            Self::Stream(outbox) => outbox.poll(cx).map(|data| data.map(|data| Ok(Frame::data(data)))),
+            Self::Stream(outbox) => outbox.poll(cx).map(|data| data.map(|data| data.map(Frame::data))),
         }
     }
 
@@ -62,6 +61,8 @@ pub(super) struct Outbox {
     waiting: RefCell<VecDeque<Bytes>>,
     bytes: Cell<usize>,
     ended: Cell<bool>,
+    /// Nobody waits for an answer any more.
+    cancelled: Cell<bool>,
     /// Something of it has been taken.
     touched: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -86,6 +87,12 @@ impl Outbox {
         self.wake();
     }
 
+    /// Nobody is interested any more: the peer sees the stream cancelled, if it has not ended on both sides.
+    pub(super) fn cancel(&self) {
+        self.cancelled.set(true);
+        self.wake();
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.ended.get()
     }
@@ -101,11 +108,14 @@ impl Outbox {
         }
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        if self.cancelled.get() {
+            return Poll::Ready(Some(Err(h2::Reason::CANCEL.into())));
+        }
         if let Some(message) = self.waiting.borrow_mut().pop_front() {
             self.touched.set(true);
             self.bytes.set(self.bytes.get().saturating_sub(message.len()));
-            return Poll::Ready(Some(message));
+            return Poll::Ready(Some(Ok(message)));
         }
         if self.ended.get() {
             return Poll::Ready(None);

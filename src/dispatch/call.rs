@@ -20,7 +20,7 @@ pub(super) async fn make(
     named: String,
 ) -> Result<Answer, Failure> {
     // A limit that the guest chose says nothing of the peer: it is not counted as failed.
-    let result = within(limit, attempt(&mut plan, &head, &content)).await;
+    let result = within(plan.limit(limit), attempt(&mut plan, &head, &content)).await;
     result.unwrap_or_else(|_| Err(Failure::Timeout(named, limit.unwrap_or_default())))
 }
 
@@ -36,7 +36,7 @@ async fn attempt(plan: &mut Plan, head: &Head, content: &Content) -> Result<Answ
                 (result, wire, untouched)
             }
             Transport::Http2(using) => {
-                (http2::exchange(&using, head, content, &plan.conf, &peer).await, None, is_repeatable(&head.method))
+                (http2::exchange(&using, head, content, plan, &peer).await, None, is_repeatable(&head.method))
             }
         };
         match result {

@@ -49,9 +49,19 @@ pub struct CallId {
 
 /// A call that is being made.
 struct Running {
-    task: Task<()>,
+    /// Dropping it ends the call; `None` once it goes on to its end by itself.
+    task: Option<Task<()>>,
     /// What the guest sends on it; `None` for an HTTP call.
     outbox: Option<Rc<Outbox>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // hyper holds on to what is sent, and the peer to its side, until they hear of it.
+        if let Some(outbox) = &self.outbox {
+            outbox.cancel();
+        }
+    }
 }
 
 /// The calls of a worker.
@@ -147,7 +157,7 @@ impl Dispatch {
         let headers = request::headers(&call.headers)?;
         let head = Head { method, path, authority, tls, grpc: false, headers };
         let content = Content { body: Bytes::copy_from_slice(call.body), trailers: request::headers(&call.trailers)? };
-        let plan = self.plan(destination, &head, false, place);
+        let plan = self.plan(destination, &head, place, call.stream.is_some());
         let limit = Some(call.timeout).filter(|limit| !limit.is_zero());
         let caller = place.caller(CallId { vm, token: call.token }, call.stream);
         let named = String::from_utf8_lossy(call.upstream).into_owned();
@@ -212,7 +222,7 @@ impl Dispatch {
             framed.ok_or_else(|| Refusal::Invalid("message", "too large".to_owned()))?;
             outbox.end();
         }
-        let plan = self.plan(destination, &head, true, place);
+        let plan = self.plan(destination, &head, place, call.stream.is_some());
         let exchange = grpc::Exchange {
             head,
             outbox: outbox.clone(),
@@ -275,25 +285,26 @@ impl Dispatch {
 
     /// The call was answered as a whole: its task goes on to its end by itself.
     fn ended(&self, id: CallId) {
-        if let Some(running) = self.running.borrow_mut().remove(&id) {
-            running.task.detach();
+        let running = self.running.borrow_mut().remove(&id);
+        if let Some(task) = running.and_then(|mut running| running.task.take()) {
+            task.detach();
         }
     }
 
     fn run(&self, id: CallId, outbox: Option<Rc<Outbox>>, future: impl Future<Output = ()> + 'static) {
         let task = executor::spawn(future);
-        let before = self.running.borrow_mut().insert(id, Running { task, outbox });
+        let before = self.running.borrow_mut().insert(id, Running { task: Some(task), outbox });
         drop(before);
     }
 
-    fn plan(&self, destination: Destination, head: &Head, http2: bool, place: &Place) -> Plan {
+    fn plan(&self, destination: Destination, head: &Head, place: &Place, holds_shutdown: bool) -> Plan {
         let tls_conf = self.settings.borrow().tls;
         let tls = head.tls.then(|| target::tls_name(&head.authority).into());
         if head.tls && !(tls_conf.verify_cert && tls_conf.verify_host) && !tls_conf.no_verify_warn {
             self.warn_of_unverified();
         }
         let (conf, resolver, pool) = (place.conf.clone(), place.resolver, self.pool.clone());
-        Plan { destination, tls, tls_conf, http2, conf, resolver, pool }
+        Plan { destination, tls, tls_conf, http2: head.grpc, holds_shutdown, conf, resolver, pool }
     }
 
     #[cold]

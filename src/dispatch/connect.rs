@@ -14,6 +14,7 @@ use ngx::upstream::Balancer;
 use super::error::{Failure, system};
 use super::http2;
 use super::pool::{Pool, Route, Using};
+use super::sleep::Limit;
 use super::target::{Target, default_port};
 use super::wire::Wire;
 use crate::conf::{DispatchConf, Tls};
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     pub tls_conf: Tls,
     /// HTTP/2 and nothing else, without TLS too.
     pub http2: bool,
+    /// A graceful shutdown waits for the call: a client does, too.
+    pub holds_shutdown: bool,
     pub conf: DispatchConf,
     pub resolver: Option<(Resolver, Duration)>,
     pub pool: Rc<Pool>,
@@ -78,8 +81,7 @@ impl Plan {
             let route = Route { address: picked.address, tls: self.tls.clone() };
             if let Some(kept) = kept {
                 kept.set_busy();
-                let transport =
-                    Transport::Http1(Wire::new(kept, Some(self.conf.read_timeout), Some(self.conf.send_timeout)));
+                let transport = Transport::Http1(self.prepared(Wire::new(kept)));
                 return Ok(Link { transport, route, peer: picked.name, reused: true });
             }
             match self.link(route, picked.name).await {
@@ -150,9 +152,8 @@ impl Plan {
                 }
             };
         }
-        if let Some(mut wire) = self.pool.take(&route) {
-            wire.renew(Some(self.conf.read_timeout), Some(self.conf.send_timeout));
-            return Ok(Link { transport: Transport::Http1(wire), route, peer, reused: true });
+        if let Some(wire) = self.pool.take(&route) {
+            return Ok(Link { transport: Transport::Http1(self.prepared(wire)), route, peer, reused: true });
         }
         match self.pool.share(&route).filter(|_| route.tls.is_some()) {
             Some(using) => shared(using, route, peer),
@@ -168,6 +169,7 @@ impl Plan {
             _ => Failure::Broken(system(&error)),
         };
         let connection = Connection::connect(&route.address).map_err(failed)?;
+        connection.hold_shutdown(self.holds_shutdown);
         std::future::poll_fn(|cx| connection.poll_connected(cx, timeout)).await.map_err(failed)?;
         let http2 = match &route.tls {
             None => self.http2,
@@ -181,12 +183,24 @@ impl Plan {
         };
         let transport = if http2 {
             // Silence between calls, and within streams, is no failure.
-            let sender = http2::begin(Wire::new(connection, None, None), &self.conf, &peer).await?;
+            let sender = http2::begin(Wire::new(connection), &self.conf, &peer).await?;
             Transport::Http2(self.pool.offer(route.clone(), sender, self.conf.keepalive_time))
         } else {
-            Transport::Http1(Wire::new(connection, Some(self.conf.read_timeout), Some(self.conf.send_timeout)))
+            Transport::Http1(self.prepared(Wire::new(connection)))
         };
         Ok(Link { transport, route, peer, reused: false })
+    }
+
+    /// A connection as this call wants it.
+    fn prepared(&self, mut wire: Wire) -> Wire {
+        wire.connection().hold_shutdown(self.holds_shutdown);
+        wire.begin(self.conf.read_timeout, self.conf.send_timeout);
+        wire
+    }
+
+    /// A time limit of something that is done for the call.
+    pub(super) fn limit(&self, time: Option<Duration>) -> Limit {
+        Limit { time, holds_shutdown: self.holds_shutdown }
     }
 
     async fn handshake(&self, connection: &Connection, name: &str, peer: &str) -> Result<(), Failure> {
@@ -214,7 +228,7 @@ impl Plan {
                 // What was made over TLS is kept here, with the name that it was made for.
                 let (ours, theirs) = if route.tls.is_some() { (wire, None) } else { (None, wire) };
                 let theirs = balancer.done(theirs.map(Wire::into_connection));
-                let theirs = theirs.map(|connection| Wire::new(connection, None, None));
+                let theirs = theirs.map(Wire::new);
                 ours.or(theirs)
             }
             Destination::Server(_) => wire,

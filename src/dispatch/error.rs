@@ -126,7 +126,8 @@ impl Failure {
             return Self::of_io(error, peer);
         }
         if error.is_reset() && error.is_remote() {
-            return Self::Broken(format!("stream reset by \"{peer}\""));
+            let reason = error.reason().unwrap_or(h2::Reason::NO_ERROR);
+            return Self::Broken(format!("stream reset by \"{peer}\": {}", reason.description()));
         }
         if error.is_go_away() && error.is_remote() {
             return Self::Closed(peer.to_owned());

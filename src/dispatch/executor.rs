@@ -1,7 +1,7 @@
 //! Runs futures on nginx's event loop. Waking one only notes that it is to be polled: that is done from a posted event,
 //! never in place (hyper wakes while it holds locks, nginx's handlers while nginx is in the middle of something).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
@@ -20,6 +20,8 @@ thread_local! {
 struct Executor {
     ready: RefCell<VecDeque<Runnable>>,
     posted: Posted,
+    /// The event loop has come by: what is posted now is seen before it waits. Not so what a worker does at its start.
+    runs: Cell<bool>,
     /// Futures that nobody waits for.
     detached: RefCell<Vec<Task<()>>>,
 }
@@ -36,7 +38,7 @@ pub(super) fn start() {
             executor.run();
         }
     });
-    let executor = Executor { ready: RefCell::default(), posted, detached: RefCell::default() };
+    let executor = Executor { ready: RefCell::default(), posted, runs: Cell::new(false), detached: RefCell::default() };
     EXECUTOR.set(Some(Rc::new(executor)));
 }
 
@@ -72,12 +74,13 @@ pub(super) fn spawn_detached(future: impl Future<Output = ()> + 'static) {
 fn schedule(runnable: Runnable) {
     if let Some(executor) = current() {
         executor.ready.borrow_mut().push_back(runnable);
-        executor.posted.post();
+        if executor.runs.get() { executor.posted.post() } else { executor.posted.post_next() }
     }
 }
 
 impl Executor {
     fn run(&self) {
+        self.runs.set(true);
         self.drain(ROUND);
         if !self.ready.borrow().is_empty() {
             self.posted.post_next();

@@ -16,7 +16,7 @@ use super::error::Failure;
 use super::frames::{DEADLINE_EXCEEDED, GRPC_STATUS, INTERNAL, Messages, Status, UNKNOWN, status_of, status_of_http};
 use super::http2;
 use super::request::{Head, to_pairs};
-use super::sleep::within;
+use super::sleep::{Limit, within};
 use crate::proxy_wasm::vm::GrpcEvent;
 
 /// How the messages of one call go.
@@ -38,7 +38,7 @@ pub(super) async fn run(
     exchange: Exchange,
     mut tell: impl FnMut(GrpcEvent),
 ) -> (Status, Option<Failure>) {
-    match within(exchange.limit, attempt(&mut plan, &exchange, &mut tell)).await {
+    match within(plan.limit(exchange.limit), attempt(&mut plan, &exchange, &mut tell)).await {
         Ok(Ok(status)) => (status, None),
         Ok(Err(failure)) => (Status::new(failure.grpc_status(), failure.to_string()), Some(failure)),
         Err(_) => (Status::new(DEADLINE_EXCEEDED, "deadline exceeded"), None),
@@ -47,14 +47,15 @@ pub(super) async fn run(
 
 async fn attempt(plan: &mut Plan, exchange: &Exchange, tell: &mut impl FnMut(GrpcEvent)) -> Result<Status, Failure> {
     let mut link = plan.connect().await?;
+    let patience = plan.limit(exchange.patience);
     loop {
         let Link { transport, route, peer, reused } = link;
         let Transport::Http2(using) = transport else { return Err(Failure::NoHttp2(peer)) };
         let body = Outgoing::Stream(exchange.outbox.clone());
-        match http2::send(&using, &exchange.head, body, exchange.patience, &peer).await {
+        match http2::send(&using, &exchange.head, body, patience, &peer).await {
             Ok(response) => {
                 plan.served(route, None);
-                return receive(response, exchange, &peer, tell).await;
+                return receive(response, exchange, patience, &peer, tell).await;
             }
             // The peer has closed a shared connection before it took anything of this call.
             Err(failure) if reused && failure.is_stale() && exchange.outbox.is_untouched() => {
@@ -72,6 +73,7 @@ async fn attempt(plan: &mut Plan, exchange: &Exchange, tell: &mut impl FnMut(Grp
 async fn receive(
     response: http::Response<Incoming>,
     exchange: &Exchange,
+    patience: Limit,
     peer: &str,
     tell: &mut impl FnMut(GrpcEvent),
 ) -> Result<Status, Failure> {
@@ -93,7 +95,7 @@ async fn receive(
     let mut trailers = HeaderMap::new();
     let mut body = pin!(body);
     loop {
-        let frame = within(exchange.patience, poll_fn(|cx| body.as_mut().poll_frame(cx))).await;
+        let frame = within(patience, poll_fn(|cx| body.as_mut().poll_frame(cx))).await;
         let Some(frame) = frame.map_err(|_| Failure::ReadTimeout(peer.to_owned()))? else { break };
         match frame.map_err(|error| Failure::of_hyper(&error, peer))?.into_data() {
             Ok(data) => messages.push(&data),

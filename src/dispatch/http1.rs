@@ -3,10 +3,9 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, HeaderValue, TRAILER};
-use http::{HeaderMap, Request, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRAILER};
+use http::{HeaderMap, Method, Request, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -14,7 +13,7 @@ use hyper::client::conn::http1;
 use super::body::Outgoing;
 use super::error::Failure;
 use super::request::{Content, Head};
-use super::sleep::within;
+use super::sleep::{Limit, within};
 use super::wire::Wire;
 use crate::conf::DispatchConf;
 
@@ -56,7 +55,7 @@ pub(super) async fn exchange(
             let response = sender.send_request(request).await.map_err(|error| Failure::of_hyper(&error, peer))?;
             let reusable = keeps_alive(response.version(), response.headers());
             // The connection itself has a limit for the time without a byte.
-            let answer = read(response, conf.max_body, None, peer).await?;
+            let answer = read(response, conf.max_body, Limit::NONE, peer).await?;
             Ok((answer, reusable))
         });
         poll_fn(|cx| {
@@ -92,12 +91,20 @@ fn request(head: &Head, content: &Content) -> Result<Request<Outgoing>, Failure>
     let headers = request.headers_mut();
     *headers = head.headers.clone();
     headers.insert(HOST, HeaderValue::from_str(&head.authority).map_err(|_| invalid("authority"))?);
+    if content.body.is_empty() && content.trailers.is_empty() && expects_content(&head.method) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if !content.trailers.is_empty() {
         // Announced, or they would not be sent.
         let names: Vec<&str> = content.trailers.keys().map(http::HeaderName::as_str).collect();
         headers.insert(TRAILER, HeaderValue::from_str(&names.join(", ")).map_err(|_| invalid("trailers"))?);
     }
     Ok(request)
+}
+
+/// Whether a request of that method says its length even if it is 0 (RFC 9110, 8.6).
+fn expects_content(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 /// Whether the peer goes on after this response.
@@ -113,7 +120,7 @@ fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
 pub(super) async fn read(
     response: http::Response<Incoming>,
     most: usize,
-    patience: Option<Duration>,
+    patience: Limit,
     peer: &str,
 ) -> Result<Answer, Failure> {
     let too_large = || Failure::TooLarge(peer.to_owned());

@@ -1,19 +1,18 @@
 //! HTTP/2: connections that calls share, and the exchange of one call.
 
-use std::time::Duration;
-
 use http::uri::{Parts, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 
 use super::body::Outgoing;
+use super::connect::Plan;
 use super::error::Failure;
 use super::executor::{self, Local};
 use super::http1::{self, Answer};
 use super::pool::Using;
 use super::request::{Content, Head};
-use super::sleep::within;
+use super::sleep::{Limit, within};
 use super::wire::Wire;
 use crate::conf::DispatchConf;
 
@@ -42,7 +41,7 @@ pub(super) async fn send(
     using: &Using,
     head: &Head,
     body: Outgoing,
-    patience: Option<Duration>,
+    patience: Limit,
     peer: &str,
 ) -> Result<Response<Incoming>, Failure> {
     let request = request(head, body)?;
@@ -60,13 +59,13 @@ pub(super) async fn exchange(
     using: &Using,
     head: &Head,
     content: &Content,
-    conf: &DispatchConf,
+    plan: &Plan,
     peer: &str,
 ) -> Result<Answer, Failure> {
     // The connection is others' too: that nothing comes on it, or something, says nothing of this call.
-    let patience = Some(conf.read_timeout);
+    let patience = plan.limit(Some(plan.conf.read_timeout));
     let response = send(using, head, Outgoing::from(content), patience, peer).await?;
-    http1::read(response, conf.max_body, patience, peer).await
+    http1::read(response, plan.conf.max_body, patience, peer).await
 }
 
 fn request(head: &Head, body: Outgoing) -> Result<Request<Outgoing>, Failure> {

@@ -25,8 +25,8 @@ struct Sleep {
 }
 
 impl Sleep {
-    /// A graceful shutdown waits for it: it stands for somebody who waits for an answer.
-    fn new(time: Duration) -> Self {
+    /// A graceful shutdown waits for it, if so: it stands for somebody who waits for an answer.
+    fn new(time: Duration, holds_shutdown: bool) -> Self {
         let alarm = Rc::<Alarm>::default();
         let rings = alarm.clone();
         let timer = Timer::new(move || {
@@ -35,7 +35,9 @@ impl Sleep {
                 waker.wake();
             }
         });
-        timer.hold_shutdown();
+        if holds_shutdown {
+            timer.hold_shutdown();
+        }
         timer.start(time);
         Self { alarm, _timer: timer }
     }
@@ -53,10 +55,23 @@ impl Future for Sleep {
     }
 }
 
-/// What a future gives, if it does so in time; `None` is no limit.
-pub(super) async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-    let Some(limit) = limit else { return Ok(future.await) };
-    let (mut future, mut sleep) = (pin!(future), Sleep::new(limit));
+/// How long something may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    /// `None` is no limit.
+    pub time: Option<Duration>,
+    /// Whether a graceful shutdown waits for it.
+    pub holds_shutdown: bool,
+}
+
+impl Limit {
+    pub(super) const NONE: Self = Self { time: None, holds_shutdown: false };
+}
+
+/// What a future gives, if it does so in time.
+pub(super) async fn within<T>(limit: Limit, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let Some(time) = limit.time else { return Ok(future.await) };
+    let (mut future, mut sleep) = (pin!(future), Sleep::new(time, limit.holds_shutdown));
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Ok(value)),
         Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed)),

@@ -42,15 +42,16 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(connection: Connection, read_timeout: Option<Duration>, send_timeout: Option<Duration>) -> Self {
-        Self { connection, facts: Rc::default(), read_timeout, send_timeout, moved: false }
+    /// Without limits.
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, facts: Rc::default(), read_timeout: None, send_timeout: None, moved: false }
     }
 
-    /// Begins another exchange.
-    pub(super) fn renew(&mut self, read_timeout: Option<Duration>, send_timeout: Option<Duration>) {
+    /// Begins an exchange.
+    pub(super) fn begin(&mut self, read_timeout: Duration, send_timeout: Duration) {
         self.facts.received.set(false);
         self.facts.sent.set(false);
-        (self.read_timeout, self.send_timeout, self.moved) = (read_timeout, send_timeout, false);
+        (self.read_timeout, self.send_timeout, self.moved) = (Some(read_timeout), Some(send_timeout), false);
     }
 
     pub(super) fn facts(&self) -> Rc<Facts> {

@@ -24,7 +24,8 @@ const MOST: usize = 1 << 30;
 /// A connection to a peer, ours until it is dropped. It belongs to no request, and to the thread of the event loop.
 /// Those that live when a worker ends must be dropped in `exit_process`: nginx complains of sockets left open after it.
 ///
-/// Time limits are nginx's timers, which delay a graceful shutdown: what is in flight is finished.
+/// Time limits are nginx's timers, which delay a graceful shutdown: what is in flight is finished, unless
+/// [`Connection::hold_shutdown`] says otherwise.
 pub struct Connection {
     state: NonNull<State>,
     _one_thread: PhantomData<*mut ()>,
@@ -102,6 +103,14 @@ impl Connection {
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut sys::ngx_connection_t {
         self.state().raw.get()
+    }
+
+    /// Whether a graceful shutdown waits for what is in flight here, as it does for a new connection.
+    pub fn hold_shutdown(&self, hold: bool) {
+        for side in [Side::Read, Side::Write] {
+            // SAFETY: as in event().
+            unsafe { sys::ngx_event_s::set_cancelable_raw(self.event(side), u32::from(!hold)) }
+        }
     }
 
     /// Ready when connected.
@@ -289,6 +298,7 @@ impl Connection {
     /// Lends the connection to `f`, with the cycle's log, and gives it back unless `f` says that another has it now.
     pub(crate) fn hand_over(self, f: impl FnOnce(*mut sys::ngx_connection_t) -> bool) -> Option<Self> {
         self.stop_timers();
+        self.hold_shutdown(true);
         let raw = self.as_ptr();
         // SAFETY: the connection is ours.
         unsafe { state::set_log(raw, crate::Log::cycle().as_ptr()) };

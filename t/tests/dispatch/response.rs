@@ -45,7 +45,7 @@ fn fields_body_and_trailers(engine: Engine) {
         .has("body call 0 100 -> 0 \"one two\"")
         .has("pairs call_trailers -> 0 \"x-sum=7, x-more=8\"")
         .has("get call_trailers x-sum -> 0 \"7\"")
-        .has("headers call_trailers -> 0 \"2\"")
+        .has("headers call_trailers -> 0 \"37\"")
         .has(" 7 2");
 }
 
@@ -78,7 +78,9 @@ fn a_body_in_chunks(engine: Engine) {
 fn a_body_of_a_mebibyte(engine: Engine) {
     let body: Vec<u8> = (b'a'..=b'z').cycle().take(1 << 20).collect();
     let peer = Peer::new().ok(&body);
-    let ng = telling(Nginx::new(engine), "/", &get(&peer.name(), "/x"), "").start();
+    // An interpreter takes its time to look at so much.
+    let nginx = Nginx::new(engine).http("proxy_wasm_time_limit 20s;");
+    let ng = telling(nginx, "/", &get(&peer.name(), "/x"), "").start();
     ng.get("/").status(200).body(&body);
 }
 
@@ -202,8 +204,9 @@ fn plain_filter(peer: &Peer) -> String {
 
 fn the_callback_gets_the_root(engine: Engine) {
     let peer = Peer::new();
-    let ng = Nginx::new(engine).wat("plain", plain_filter(&peer)).location("/", "proxy_wasm plain;").start();
-    // The first context is the root's; the reply reaches the request that called all the same.
-    ng.get("/").status(200).body("root 1 call 1");
-    ng.get("/").status(200).body("root 1 call 1");
+    let ng =
+        Nginx::new(engine).wat("plain", plain_filter(&peer)).location("/", "proxy_wasm plain; return 200 on;").start();
+    // The first context is the root's, and has no request that it could answer: the one that called goes on.
+    ng.get("/").status(200).body("on");
+    ng.log().has("root 1 call 1");
 }
