@@ -34,7 +34,8 @@ epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 mkdir -p "$out" "$(dirname "$log")"
 : >"$log"
 
-logged() { SOURCE_DATE_EPOCH=$epoch "$@" >>"$log" 2>&1 || { tail -n 20 "$log" >&2; die "$1 failed; all that was said is in $log"; }; }
+# debhelper without dpkg-buildpackage must be told that the files need not be of root: the archive says so.
+logged() { SOURCE_DATE_EPOCH=$epoch DEB_RULES_REQUIRES_ROOT=no "$@" >>"$log" 2>&1 || { tail -n 20 "$log" >&2; die "$1 failed; all that was said is in $log"; }; }
 # nginx_version SOURCES: such as 1.28.0.
 nginx_version() { sed -n 's/^#define NGINX_VERSION *"\(.*\)"/\1/p' "$1/src/core/nginx.h"; }
 human() { numfmt --to=iec --format=%.1f "$(stat -c %s "$1")"; }
