@@ -4,10 +4,13 @@
 ENGINES ?= wasmtime,wasmi
 # What `make build` builds for: own, release, debug, debian (scripts/build-module.sh tells more).
 FLAVOUR ?= own
-export ENGINES
+# The engine in packages: wasmtime, wasmer or wasmi; and their formats.
+ENGINE ?= wasmtime
+FORMATS ?= deb rpm
+export ENGINES ENGINE FORMATS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build examples filter test bench lint fmt clean
+.PHONY: help demo build package examples filter test bench lint fmt clean
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 help: ## list the verbs
@@ -22,6 +25,10 @@ demo: ## see it work: nginx on loopback, three filters, what they change (KEEP=1
 build: ## build the module for your nginx (FLAVOUR=own|release|debug|debian, ENGINES=wasmtime,wasmi)
 	@scripts/deps.sh build
 	@scripts/build-module.sh $(FLAVOUR)
+
+package: ## pack the module with one engine as .deb and .rpm (ENGINE=wasmtime|wasmer|wasmi, FORMATS="deb rpm")
+	@scripts/deps.sh build package
+	@scripts/package.sh
 
 examples: ## build the filters of examples/ into target/examples
 	@scripts/deps.sh guests

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# deps.sh PURPOSE...: install by apt what is missing for build, guests, demo, test and bench. Asks nothing, installs only
-# what is missing, and starts no service. As another user than root it goes through sudo.
+# deps.sh PURPOSE...: install by apt what is missing for build, package, guests, demo, test and bench. Asks nothing,
+# installs only what is missing, and starts no service. As another user than root it goes through sudo.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -27,6 +27,7 @@ guests_built_by_rustup() { [ -d "$(rustc --print target-libdir --target "$target
 packages() {
     case $1 in
     build) echo gcc libc6-dev make pkg-config libclang-dev libpcre2-dev libssl-dev zlib1g-dev ;;
+    package) echo nginx nginx-dev debhelper rpm cpio ;;
     guests)
         guests_built_by_rustup || {
             echo rustc-web cargo-web rust-web-src wasi-libc
@@ -40,7 +41,7 @@ packages() {
         if grep -qs '^ID=debian' /etc/os-release; then echo chromium; fi
         ;;
     bench) echo wrk ;;
-    *) die "unknown purpose: $1 (build, guests, demo, test, bench)" ;;
+    *) die "unknown purpose: $1 (build, package, guests, demo, test, bench)" ;;
     esac
 }
 
