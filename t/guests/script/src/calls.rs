@@ -208,18 +208,23 @@ fn token(context: u32, name: &str) -> u32 {
     })
 }
 
+/// What stands before and after the first bar; after one at the end, nothing.
+fn parted(text: &str) -> Option<(&str, &str)> {
+    text.split_once(" | ").or_else(|| Some((text.strip_suffix(" |")?, "")))
+}
+
 /// Up to two ` | ` part what is sent.
 fn parts(rest: &str) -> (&str, Option<&str>, &str) {
     // With nothing before the first, its blank is gone.
     let rest = if let Some(after) = rest.strip_prefix("| ") { return split("", after) } else { rest };
-    match rest.split_once(" | ") {
+    match parted(rest) {
         Some((first, after)) => split(first, after),
         None => (rest, None, ""),
     }
 }
 
 fn split<'a>(first: &'a str, after: &'a str) -> (&'a str, Option<&'a str>, &'a str) {
-    match after.split_once(" | ") {
+    match parted(after) {
         Some((body, trailers)) => (first, Some(body), trailers),
         None => (first, Some(after), ""),
     }
