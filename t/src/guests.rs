@@ -61,20 +61,26 @@ pub fn filter(more: &str) -> String {
 /// Builds the Rust guests, once in a process; `build.sh` returns at once when nothing changed.
 fn build() {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let script = workspace().join("t/guests/build.sh");
-        let run = Command::new(&script).stdin(Stdio::null()).output();
-        match run {
-            Ok(run) if run.status.success() => Ok(()),
-            Ok(run) => Err(format!("{}: {}\n{}", script.display(), run.status, String::from_utf8_lossy(&run.stderr))),
-            Err(error) => Err(format!("{}: {error}", script.display())),
-        }
+    let built = BUILT.get_or_init(|| match run("t/guests/build.sh", &[]) {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(format!("exit code {code}")),
+        Err(why) => Err(why),
     });
     if let Err(why) = built {
         panic!("the guests are not built: {why}");
     }
 }
 
-fn absolute(path: &Path) -> PathBuf {
+/// Runs a script that builds guests, in the tree. Its exit code is 0 or 3, which says that a toolchain is missing; any
+/// other is an error, with what the script said.
+pub(crate) fn run(script: &str, arguments: &[&Path]) -> Result<i32, String> {
+    let path = workspace().join(script);
+    let run = Command::new(&path).args(arguments).stdin(Stdio::null()).output();
+    let run = run.map_err(|error| format!("{script}: {error}"))?;
+    let said = || format!("{script}: {}\n{}", run.status, String::from_utf8_lossy(&run.stderr));
+    run.status.code().filter(|code| matches!(code, 0 | 3)).ok_or_else(said)
+}
+
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
