@@ -20,7 +20,7 @@ pub(super) async fn make(
     named: String,
 ) -> Result<Answer, Failure> {
     // A limit that the guest chose says nothing of the peer: it is not counted as failed.
-    let result = within(plan.limit(limit), attempt(&mut plan, &head, &content)).await;
+    let result = within(plan.dialer.limit(limit), attempt(&mut plan, &head, &content)).await;
     result.unwrap_or_else(|_| Err(Failure::Timeout(named, limit.unwrap_or_default())))
 }
 
@@ -31,12 +31,12 @@ async fn attempt(plan: &mut Plan, head: &Head, content: &Content) -> Result<Answ
         let (result, wire, untouched) = match transport {
             Transport::Http1(wire) => {
                 let facts = wire.facts();
-                let (result, wire) = http1::exchange(wire, head, content, &plan.conf, &peer).await;
+                let (result, wire) = http1::exchange(wire, head, content, &plan.dialer.conf, &peer).await;
                 let untouched = !facts.received.get() && (is_repeatable(&head.method) || !facts.sent.get());
                 (result, wire, untouched)
             }
             Transport::Http2(using) => {
-                (http2::exchange(&using, head, content, plan, &peer).await, None, is_repeatable(&head.method))
+                (http2::exchange(&using, head, content, &plan.dialer, &peer).await, None, is_repeatable(&head.method))
             }
         };
         match result {
@@ -45,7 +45,7 @@ async fn attempt(plan: &mut Plan, head: &Head, content: &Content) -> Result<Answ
                 return Ok(answer);
             }
             // The peer has closed an idle connection in the moment that it was used.
-            Err(failure) if reused && untouched && failure.is_stale() => link = plan.dial(route, peer).await?,
+            Err(failure) if reused && untouched && failure.is_stale() => link = plan.dialer.dial(route, peer).await?,
             Err(failure) => {
                 plan.broke();
                 return Err(failure);

@@ -14,7 +14,7 @@ use ngx::upstream::{Balancer, Upstream};
 use ngx::{Log, error, warn};
 
 use super::body::Outbox;
-use super::connect::{Destination, Plan};
+use super::connect::{Destination, Dialer, Plan};
 use super::error::Failure;
 use super::http1::Answer;
 use super::pool::Pool;
@@ -37,8 +37,8 @@ const MOST_UNSENT: usize = 16 << 20;
 /// How often it is told that certificates are not looked at.
 const UNVERIFIED_WARNING: Duration = Duration::from_secs(60);
 
-/// What `proxy_get_status` says of a call without an answer; gRPC calls have gRPC's own.
-const FAILED: u32 = 14;
+/// What `proxy_get_status` says of an HTTP call without an answer: Envoy's BrokenConnection. gRPC calls have gRPC's own.
+const FAILED: u32 = 11;
 
 /// One call of one VM: the VM's number in the worker, and its token there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -304,7 +304,8 @@ impl Dispatch {
             self.warn_of_unverified();
         }
         let (conf, resolver, pool) = (place.conf.clone(), place.resolver, self.pool.clone());
-        Plan { destination, tls, tls_conf, http2: head.grpc, holds_shutdown, conf, resolver, pool }
+        let dialer = Dialer { tls, tls_conf, http2: head.grpc, holds_shutdown, conf, resolver, pool };
+        Plan { destination, dialer }
     }
 
     #[cold]

@@ -33,9 +33,14 @@ pub(super) enum Destination {
     Server(Target),
 }
 
-/// All that a connection for a call is made from.
+/// A call's way to its connection.
 pub(super) struct Plan {
     pub destination: Destination,
+    pub dialer: Dialer,
+}
+
+/// All that a connection to a peer is made from.
+pub(super) struct Dialer {
     /// The name that the certificate is for; `None` without TLS.
     pub tls: Option<Box<str>>,
     pub tls_conf: Tls,
@@ -66,38 +71,60 @@ pub(super) enum Transport {
 impl Plan {
     /// A connection to the first peer that can be reached.
     pub(super) async fn connect(&mut self) -> Result<Link, Failure> {
-        if let Destination::Server(target) = &self.destination {
-            let target = target.clone();
-            return self.connect_to_server(&target).await;
+        let dialer = &self.dialer;
+        match &mut self.destination {
+            Destination::Server(target) => dialer.connect_to_server(target).await,
+            Destination::Block { name, balancer } => dialer.connect_to_block(name, balancer).await,
         }
+    }
+
+    /// A call on the connection was answered; `wire` is what may be used again of it.
+    pub(super) fn served(&mut self, route: Route, wire: Option<Wire>) {
+        let left = match &mut self.destination {
+            Destination::Block { balancer, .. } => {
+                // What was made over TLS is kept here, with the name that it was made for.
+                let (ours, theirs) = if route.tls.is_some() { (wire, None) } else { (None, wire) };
+                let theirs = balancer.done(theirs.map(Wire::into_connection));
+                ours.or(theirs.map(Wire::new))
+            }
+            Destination::Server(_) => wire,
+        };
+        if let Some(wire) = left {
+            let Dialer { pool, conf, .. } = &self.dialer;
+            pool.put(route, wire, conf.keepalive, conf.keepalive_time);
+        }
+    }
+
+    /// A call on the connection failed.
+    pub(super) fn broke(&mut self) {
+        if let Destination::Block { balancer, .. } = &mut self.destination {
+            balancer.failed();
+        }
+    }
+}
+
+impl Dialer {
+    async fn connect_to_block(&self, name: &str, balancer: &mut Balancer) -> Result<Link, Failure> {
         let mut last = None;
-        loop {
-            let Destination::Block { name, balancer } = &mut self.destination else { unreachable!() };
-            let Ok(picked) = balancer.next() else {
-                return Err(last.unwrap_or_else(|| Failure::NoPeer(name.clone())));
-            };
-            // One that nginx has kept is shared with `proxy_pass`: what was checked of its certificate is not known.
-            let kept = picked.kept.filter(|kept| self.tls.is_none() && !self.http2 && kept.is_good());
+        while let Ok(picked) = balancer.next() {
             let route = Route { address: picked.address, tls: self.tls.clone() };
-            if let Some(kept) = kept {
+            // One that nginx has kept is shared with `proxy_pass`: what was checked of a certificate is not known.
+            let fits = |kept: &Connection| self.tls.is_none() && !self.http2 && !kept.is_tls() && kept.is_good();
+            if let Some(kept) = picked.kept.filter(fits) {
                 kept.set_busy();
                 let transport = Transport::Http1(self.prepared(Wire::new(kept)));
                 return Ok(Link { transport, route, peer: picked.name, reused: true });
             }
             match self.link(route, picked.name).await {
                 Ok(link) => return Ok(link),
-                Err(failure) => {
-                    let Destination::Block { balancer, .. } = &mut self.destination else { unreachable!() };
-                    if !balancer.failed() {
-                        return Err(failure);
-                    }
-                    last = Some(failure);
-                }
+                Err(failure) if !balancer.failed() => return Err(failure),
+                Err(failure) => last = Some(failure),
             }
         }
+        Err(last.unwrap_or_else(|| Failure::NoPeer(name.to_owned())))
     }
 
-    async fn connect_to_server(&mut self, target: &Target) -> Result<Link, Failure> {
+    async fn connect_to_server(&self, target: &Target) -> Result<Link, Failure> {
         let mut last = None;
         for (address, peer) in self.addresses(target).await? {
             match self.link(Route { address, tls: self.tls.clone() }, peer).await {
@@ -219,29 +246,5 @@ impl Plan {
         };
         connection.start_tls(client, &options).map_err(failed)?;
         std::future::poll_fn(|cx| connection.poll_handshake(cx, self.conf.connect_timeout)).await.map_err(failed)
-    }
-
-    /// A call on the connection was answered; `wire` is what may be used again of it.
-    pub(super) fn served(&mut self, route: Route, wire: Option<Wire>) {
-        let left = match &mut self.destination {
-            Destination::Block { balancer, .. } => {
-                // What was made over TLS is kept here, with the name that it was made for.
-                let (ours, theirs) = if route.tls.is_some() { (wire, None) } else { (None, wire) };
-                let theirs = balancer.done(theirs.map(Wire::into_connection));
-                let theirs = theirs.map(Wire::new);
-                ours.or(theirs)
-            }
-            Destination::Server(_) => wire,
-        };
-        if let Some(wire) = left {
-            self.pool.put(route, wire, self.conf.keepalive, self.conf.keepalive_time);
-        }
-    }
-
-    /// A call on the connection failed.
-    pub(super) fn broke(&mut self) {
-        if let Destination::Block { balancer, .. } = &mut self.destination {
-            balancer.failed();
-        }
     }
 }

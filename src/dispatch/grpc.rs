@@ -38,7 +38,7 @@ pub(super) async fn run(
     exchange: Exchange,
     mut tell: impl FnMut(GrpcEvent),
 ) -> (Status, Option<Failure>) {
-    match within(plan.limit(exchange.limit), attempt(&mut plan, &exchange, &mut tell)).await {
+    match within(plan.dialer.limit(exchange.limit), attempt(&mut plan, &exchange, &mut tell)).await {
         Ok(Ok(status)) => (status, None),
         Ok(Err(failure)) => (Status::new(failure.grpc_status(), failure.to_string()), Some(failure)),
         Err(_) => (Status::new(DEADLINE_EXCEEDED, "deadline exceeded"), None),
@@ -47,7 +47,7 @@ pub(super) async fn run(
 
 async fn attempt(plan: &mut Plan, exchange: &Exchange, tell: &mut impl FnMut(GrpcEvent)) -> Result<Status, Failure> {
     let mut link = plan.connect().await?;
-    let patience = plan.limit(exchange.patience);
+    let patience = plan.dialer.limit(exchange.patience);
     loop {
         let Link { transport, route, peer, reused } = link;
         let Transport::Http2(using) = transport else { return Err(Failure::NoHttp2(peer)) };
@@ -60,7 +60,7 @@ async fn attempt(plan: &mut Plan, exchange: &Exchange, tell: &mut impl FnMut(Grp
             // The peer has closed a shared connection before it took anything of this call.
             Err(failure) if reused && failure.is_stale() && exchange.outbox.is_untouched() => {
                 drop(using);
-                link = plan.dial(route, peer).await?;
+                link = plan.dialer.dial(route, peer).await?;
             }
             Err(failure) => {
                 plan.broke();

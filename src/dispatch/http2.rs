@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 
 use super::body::Outgoing;
-use super::connect::Plan;
+use super::connect::Dialer;
 use super::error::Failure;
 use super::executor::{self, Local};
 use super::http1::{self, Answer};
@@ -59,13 +59,13 @@ pub(super) async fn exchange(
     using: &Using,
     head: &Head,
     content: &Content,
-    plan: &Plan,
+    dialer: &Dialer,
     peer: &str,
 ) -> Result<Answer, Failure> {
     // The connection is others' too: that nothing comes on it, or something, says nothing of this call.
-    let patience = plan.limit(Some(plan.conf.read_timeout));
+    let patience = dialer.limit(Some(dialer.conf.read_timeout));
     let response = send(using, head, Outgoing::from(content), patience, peer).await?;
-    http1::read(response, plan.conf.max_body, patience, peer).await
+    http1::read(response, dialer.conf.max_body, patience, peer).await
 }
 
 fn request(head: &Head, body: Outgoing) -> Result<Request<Outgoing>, Failure> {
