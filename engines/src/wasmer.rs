@@ -343,14 +343,11 @@ impl WasmEngine for Wasmer {
         let artefact = artefact.strip_prefix(self.stamp.as_bytes()).context("not an artefact of this wasmer")?;
         // It goes by where the bytes begin, behind the stamp anywhere.
         let artefact = artefact.to_vec();
-        let load = || {
-            let engine = self.settings.engine(None);
-            // SAFETY: the caller vouches for the artefact; version and machine are checked by wasmer.
-            let module = unsafe { w::Module::deserialize(&engine, artefact) };
-            let module = module.map_err(|error| anyhow::Error::msg(one_line(error)))?;
-            anyhow::Ok(Compiled { module, engine })
-        };
-        self.check(contained(load)??)
+        let engine = self.settings.engine(None);
+        // SAFETY: the caller vouches for the artefact; version and machine are checked by wasmer.
+        let module = unsafe { w::Module::deserialize(&engine, artefact) };
+        let module = module.map_err(|error| anyhow::Error::msg(one_line(error)))?;
+        self.check(Compiled { module, engine })
     }
 
     fn imports(&self, module: &Module) -> Vec<Import> {
