@@ -36,7 +36,6 @@ impl<D: Copy> Functions<D> {
 
     /// The function that satisfies each of the `imports`, in their order, with the names it goes by; or every import
     /// that cannot be satisfied.
-    #[expect(clippy::type_complexity, reason = "a name and a name")]
     pub(crate) fn resolve_each(
         &self,
         imports: Vec<Import>,
