@@ -9,13 +9,15 @@ use engines::{Config, Export, FlagEffect, FlagError, Import, ImportError, Ticker
 use crate::proxy_wasm::vm::{Program, VmConfig};
 use crate::worker::WorkerHost;
 
-#[cfg(not(any(feature = "wasmtime", feature = "wasmi")))]
-compile_error!("enable an engine: --features wasmtime, --features wasmi, or both");
+#[cfg(not(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi")))]
+compile_error!("enable an engine, or several: --features wasmtime,wasmer,wasmi");
 
 /// The engines compiled in, by the names of nginx.conf. The first is the default.
 pub const NAMES: &[&str] = &[
     #[cfg(feature = "wasmtime")]
     engines::Wasmtime::NAME,
+    #[cfg(feature = "wasmer")]
+    engines::Wasmer::NAME,
     #[cfg(feature = "wasmi")]
     engines::Wasmi::NAME,
 ];
@@ -23,6 +25,8 @@ pub const NAMES: &[&str] = &[
 const ENGINES: &[Entry] = &[
     #[cfg(feature = "wasmtime")]
     entry::<engines::Wasmtime>(),
+    #[cfg(feature = "wasmer")]
+    entry::<engines::Wasmer>(),
     #[cfg(feature = "wasmi")]
     entry::<engines::Wasmi>(),
 ];

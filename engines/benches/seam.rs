@@ -1,5 +1,8 @@
-//! What it costs to cross the seam, per engine: `cargo bench -p engines --features wasmtime,wasmi`.
-#![cfg_attr(not(any(feature = "wasmtime", feature = "wasmi")), allow(dead_code, unused_imports, unused_macros))]
+//! What it costs to cross the seam, per engine: `cargo bench -p engines --features wasmtime,wasmer,wasmi`.
+#![cfg_attr(
+    not(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi")),
+    allow(dead_code, unused_imports, unused_macros)
+)]
 
 use divan::{Bencher, counter::ItemsCount};
 use engines::{Caller, Config, HostFunction, Instance, Linker, Plan, Trap, WasmEngine, Wiring};
@@ -164,5 +167,7 @@ macro_rules! on {
 
 #[cfg(feature = "wasmtime")]
 on!(wasmtime: engines::Wasmtime);
+#[cfg(feature = "wasmer")]
+on!(wasmer: engines::Wasmer);
 #[cfg(feature = "wasmi")]
 on!(wasmi: engines::Wasmi);

@@ -7,22 +7,26 @@
 use ::wasmtime::ValRaw;
 
 use crate::ValType;
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 use crate::guard::guard;
 
 /// Each name is an engine's own bound, or nothing when that engine is not compiled in.
 mod bound {
-    #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
+    #[cfg(not(all(feature = "wasmtime", feature = "wasmer", feature = "wasmi")))]
     pub trait Nothing {}
-    #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
+    #[cfg(not(all(feature = "wasmtime", feature = "wasmer", feature = "wasmi")))]
     impl<T: ?Sized> Nothing for T {}
 
+    #[cfg(not(feature = "wasmer"))]
+    pub use self::{Nothing as WasmerRet, Nothing as WasmerScalar};
     #[cfg(not(feature = "wasmi"))]
     pub use self::{Nothing as WasmiArgs, Nothing as WasmiRet, Nothing as WasmiScalar};
     #[cfg(not(feature = "wasmtime"))]
     pub use self::{
         Nothing as WasmtimeArgs, Nothing as WasmtimeRet, Nothing as WasmtimeResults, Nothing as WasmtimeScalar,
     };
+    #[cfg(feature = "wasmer")]
+    pub use ::wasmer::{FromToNativeWasmType as WasmerScalar, WasmTypeList as WasmerRet};
     #[cfg(feature = "wasmi")]
     pub use ::wasmi::{WasmParams as WasmiArgs, WasmResults as WasmiRet, WasmTy as WasmiScalar};
     #[cfg(feature = "wasmtime")]
@@ -32,7 +36,9 @@ mod bound {
 }
 
 /// A number that crosses the boundary.
-pub trait Scalar: Copy + Send + Sync + 'static + bound::WasmtimeScalar + bound::WasmiScalar {
+pub trait Scalar:
+    Copy + Send + Sync + 'static + bound::WasmtimeScalar + bound::WasmerScalar + bound::WasmiScalar
+{
     /// Its WebAssembly type.
     const TYPE: ValType;
 
@@ -43,7 +49,9 @@ pub trait Scalar: Copy + Send + Sync + 'static + bound::WasmtimeScalar + bound::
 }
 
 /// What a function gives back: nothing, or one scalar.
-pub trait Ret: Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeRet + bound::WasmiRet {
+pub trait Ret:
+    Copy + Send + 'static + bound::WasmtimeResults + bound::WasmtimeRet + bound::WasmerRet + bound::WasmiRet
+{
     /// The result types, for checks that name no engine.
     const TYPES: &'static [ValType];
 
@@ -136,6 +144,31 @@ pub trait Args: Copy + Send + 'static + bound::WasmtimeArgs + bound::WasmiArgs {
         store: impl ::wasmtime::AsContextMut,
     ) -> ::wasmtime::Result<R>;
 
+    /// As wasmer has them: alone where there is one.
+    #[cfg(feature = "wasmer")]
+    #[doc(hidden)]
+    type Wasmer: ::wasmer::WasmTypeList + Clone;
+
+    /// `F` as a function of wasmer's.
+    #[cfg(feature = "wasmer")]
+    #[doc(hidden)]
+    fn make_wasmer<T, F>(
+        store: &mut ::wasmer::Store,
+        env: &::wasmer::FunctionEnv<crate::wasmer::Cell<T>>,
+    ) -> ::wasmer::Function
+    where
+        T: Send + 'static,
+        F: crate::HostFunction<T, Args = Self>;
+
+    /// Calls a function of wasmer's with these arguments.
+    #[cfg(feature = "wasmer")]
+    #[doc(hidden)]
+    fn call_wasmer<R: Ret>(
+        self,
+        func: &::wasmer::TypedFunction<Self::Wasmer, R>,
+        store: &mut impl ::wasmer::AsStoreMut,
+    ) -> Result<R, ::wasmer::RuntimeError>;
+
     /// Offers `F` to wasmi under `module`.
     #[cfg(feature = "wasmi")]
     #[doc(hidden)]
@@ -184,6 +217,37 @@ macro_rules! args {
                 // takes, all of them numbers; and it is long enough for the one result.
                 unsafe { func.call_unchecked(store, &raw mut room)? };
                 Ok(R::from_wasmtime(room[0]))
+            }
+
+            #[cfg(feature = "wasmer")]
+            #[allow(unused_parens, reason = "around one type there is nothing to separate")]
+            type Wasmer = ($($param),*);
+
+            #[cfg(feature = "wasmer")]
+            fn make_wasmer<T, F>(
+                store: &mut ::wasmer::Store,
+                env: &::wasmer::FunctionEnv<crate::wasmer::Cell<T>>,
+            ) -> ::wasmer::Function
+            where
+                T: Send + 'static,
+                F: crate::HostFunction<T, Args = Self>,
+            {
+                use crate::wasmer::{Cell, Guest, raise};
+                let shim = |caller: ::wasmer::FunctionEnvMut<'_, Cell<T>> $(, $param: $param)*| {
+                    guard(|| F::call(&mut Guest(caller), ($($param,)*))).map_err(raise)
+                };
+                ::wasmer::Function::new_typed_with_env(store, env, shim)
+            }
+
+            #[cfg(feature = "wasmer")]
+            #[inline]
+            fn call_wasmer<R: Ret>(
+                self,
+                func: &::wasmer::TypedFunction<Self::Wasmer, R>,
+                store: &mut impl ::wasmer::AsStoreMut,
+            ) -> Result<R, ::wasmer::RuntimeError> {
+                let ($($param,)*) = self;
+                func.call(store $(, $param)*)
             }
 
             #[cfg(feature = "wasmi")]

@@ -16,6 +16,7 @@ pub(crate) enum Flag<C> {
     #[cfg(feature = "wasmtime")]
     GoneSize,
     /// Known to the engine, and not for users to change.
+    #[cfg(any(feature = "wasmtime", feature = "wasmi"))]
     Unsupported,
 }
 
@@ -46,6 +47,7 @@ impl<C> Flag<C> {
                 parse_size(value).ok_or_else(invalid)?;
                 return Ok(FlagEffect::Ignored);
             }
+            #[cfg(any(feature = "wasmtime", feature = "wasmi"))]
             Self::Unsupported => return Err(FlagError::Unsupported),
         }
         Ok(FlagEffect::Applied)

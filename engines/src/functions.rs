@@ -26,21 +26,29 @@ impl<D: Copy> Functions<D> {
 
     /// The functions that satisfy `imports`, each once, with the module name it goes by; or every import that
     /// cannot be satisfied.
+    #[cfg(any(feature = "wasmtime", feature = "wasmi"))]
     pub(crate) fn resolve(&self, imports: Vec<Import>) -> Result<Vec<(&'static str, D)>, Vec<ImportError>> {
         // A module may import one function twice; an engine's linker takes each name once.
-        let mut wanted = HashMap::new();
+        let each = self.resolve_each(imports)?.into_iter();
+        let wanted: HashMap<_, _> = each.map(|(module, name, give)| ((module, name), give)).collect();
+        Ok(wanted.into_iter().map(|((module, _), give)| (module, give)).collect())
+    }
+
+    /// The function that satisfies each of the `imports`, in their order, with the names it goes by; or every import
+    /// that cannot be satisfied.
+    pub(crate) fn resolve_each(
+        &self,
+        imports: Vec<Import>,
+    ) -> Result<Vec<(&'static str, &'static str, D)>, Vec<ImportError>> {
+        let mut wanted = Vec::with_capacity(imports.len());
         let mut errors = Vec::new();
         for import in imports {
             match self.find(&import) {
-                Ok((module, name, give)) => _ = wanted.insert((module, name), give),
+                Ok(found) => wanted.push(found),
                 Err(should_be) => errors.push(ImportError { import, should_be }),
             }
         }
-        if errors.is_empty() {
-            Ok(wanted.into_iter().map(|((module, _), give)| (module, give)).collect())
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(wanted) } else { Err(errors) }
     }
 
     /// The function that satisfies the import; failing that, the type it should have had, if its name is known.

@@ -12,18 +12,22 @@
 
 mod args;
 mod config;
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod flag;
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod functions;
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod guard;
 mod link;
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod rewind;
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod rewrite;
+#[cfg(any(feature = "wasmtime", feature = "wasmer"))]
+mod signals;
 mod trap;
+#[cfg(feature = "wasmer")]
+mod wasmer;
 #[cfg(feature = "wasmi")]
 mod wasmi;
 #[cfg(feature = "wasmtime")]
@@ -35,6 +39,8 @@ pub use args::{Args, Ret, Scalar};
 pub use config::{Config, FlagEffect, FlagError};
 pub use link::{Export, ExternType, FuncType, Import, ImportError, ValType};
 pub use trap::{Trap, TrapKind};
+#[cfg(feature = "wasmer")]
+pub use wasmer::Wasmer;
 #[cfg(feature = "wasmi")]
 pub use wasmi::Wasmi;
 #[cfg(feature = "wasmtime")]

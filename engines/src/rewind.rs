@@ -22,7 +22,7 @@ const OF_A_FILE: u64 = 1 << 61;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backing {
     /// The module's own image, or zeros.
-    #[cfg(feature = "wasmtime")]
+    #[cfg(any(feature = "wasmtime", feature = "wasmer"))]
     Image,
     /// Zeros. The engine has written to all of it, zeros mostly.
     #[cfg(feature = "wasmi")]
@@ -168,7 +168,7 @@ impl Image {
 impl Backing {
     fn is_zeros(self) -> bool {
         match self {
-            #[cfg(feature = "wasmtime")]
+            #[cfg(any(feature = "wasmtime", feature = "wasmer"))]
             Self::Image => false,
             #[cfg(feature = "wasmi")]
             Self::Zeros => true,

@@ -1,10 +1,11 @@
 //! What a module keeps to itself, as exports: a host sees nothing of an instance that is not exported.
 //!
-//! [`rewind`](crate::rewind) must know all that a call can change, and wasmi cannot interrupt a start function that it runs
-//! by itself. Indices stay as they are, and so do names and what debuggers know.
+//! [`rewind`](crate::rewind) must know all that a call can change; wasmi cannot interrupt a start function that it runs
+//! by itself; and where wasmer puts looks at the clock into the code, they go through a table of their own. Indices stay
+//! as they are, and so do names and what debuggers know.
 
 use anyhow::bail;
-use wasm_encoder::{ExportKind, ExportSection, RawSection, SectionId};
+use wasm_encoder::{Encode as _, ExportKind, ExportSection, RawSection, SectionId};
 use wasmparser::{CompositeInnerType, ExternalKind, Operator, Parser, Payload, RefType, TypeRef, ValType};
 
 /// What the names of our exports begin with. No toolchain makes such names.
@@ -14,8 +15,11 @@ pub(crate) const MEMORY: &str = "wasmx:memory";
 /// One of its variables.
 pub(crate) const GLOBAL: &str = "wasmx:global:";
 /// The start function.
-#[cfg(feature = "wasmi")]
+#[cfg(any(feature = "wasmer", feature = "wasmi"))]
 pub(crate) const START: &str = "wasmx:start";
+/// A table of one function, which the guest does not know of.
+#[cfg(feature = "wasmer")]
+pub(crate) const CLOCK: &str = "wasmx:clock";
 
 /// Whether an export is one of ours.
 pub(crate) fn is_ours(export: &str) -> bool {
@@ -28,7 +32,7 @@ pub(crate) enum StartSection {
     #[cfg(feature = "wasmtime")]
     Kept,
     /// It becomes an export.
-    #[cfg(feature = "wasmi")]
+    #[cfg(any(feature = "wasmer", feature = "wasmi"))]
     Exported,
 }
 
@@ -37,12 +41,29 @@ pub(crate) enum StartSection {
 ///
 /// # Errors
 /// When the module has an export by one of our names.
+#[cfg(any(feature = "wasmtime", feature = "wasmi", test))]
 pub(crate) fn rewrite(wasm: &[u8], start: StartSection) -> anyhow::Result<Option<Vec<u8>>> {
-    let Ok(found) = Found::read(wasm, start) else { return Ok(None) };
-    if let Some(name) = found.reserved {
-        bail!("the export \"{name}\" has a name that is reserved");
-    }
-    Ok(if found.malformed { None } else { found.write(wasm, start) })
+    let Some(found) = Found::checked(wasm, start)? else { return Ok(None) };
+    let changes = found.rewindable() || found.start.is_some();
+    Ok(if changes { found.write(wasm, start) } else { None })
+}
+
+/// A module with a [`CLOCK`].
+#[cfg(feature = "wasmer")]
+pub(crate) struct Clocked {
+    pub(crate) wasm: Vec<u8>,
+    /// The length of each of its functions, in bytes.
+    pub(crate) bodies: Vec<u32>,
+}
+
+/// As [`rewrite`], for a module whose start section is to be an export and that is to have a [`CLOCK`]; `None` only when it
+/// is malformed.
+#[cfg(feature = "wasmer")]
+pub(crate) fn with_clock(wasm: &[u8]) -> anyhow::Result<Option<Clocked>> {
+    let start = StartSection::Exported;
+    let Some(mut found) = Found::checked(wasm, start)? else { return Ok(None) };
+    found.clock = Some(found.tables);
+    Ok(found.write(wasm, start).map(|wasm| Clocked { wasm, bodies: found.bodies }))
 }
 
 /// What is looked for in a module.
@@ -51,6 +72,12 @@ struct Found<'a> {
     exports: Vec<wasmparser::Export<'a>>,
     reserved: Option<&'a str>,
     memories: u32,
+    /// Tables, those that are imported among them.
+    tables: u32,
+    /// The index of the [`CLOCK`] that is to be added.
+    clock: Option<u32>,
+    /// The length of each function in bytes.
+    bodies: Vec<u32>,
     /// Variables that can change, by their index.
     globals: Vec<u32>,
     start: Option<u32>,
@@ -61,6 +88,15 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    /// `None` when the module is malformed.
+    fn checked(wasm: &'a [u8], start: StartSection) -> anyhow::Result<Option<Self>> {
+        let Ok(found) = Self::read(wasm, start) else { return Ok(None) };
+        if let Some(name) = found.reserved {
+            bail!("the export \"{name}\" has a name that is reserved");
+        }
+        Ok((!found.malformed).then_some(found))
+    }
+
     fn read(wasm: &'a [u8], start: StartSection) -> wasmparser::Result<Self> {
         let mut found = Self::default();
         let mut globals = 0;
@@ -69,7 +105,9 @@ impl<'a> Found<'a> {
             match payload? {
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
-                        found.unknowable |= !matches!(import?.ty, TypeRef::Func(_));
+                        let ty = import?.ty;
+                        found.unknowable |= !matches!(ty, TypeRef::Func(_));
+                        found.tables += u32::from(matches!(ty, TypeRef::Table(_)));
                     }
                 }
                 Payload::TypeSection(types) => {
@@ -83,6 +121,7 @@ impl<'a> Found<'a> {
                 Payload::TagSection(_) => found.unknowable = true,
                 Payload::TableSection(tables) => {
                     for table in tables {
+                        found.tables += 1;
                         found.unknowable |= table?.ty.element_type != RefType::FUNCREF;
                     }
                 }
@@ -133,6 +172,7 @@ impl<'a> Found<'a> {
     }
 
     fn code(&mut self, body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<()> {
+        self.bodies.push(u32::try_from(body.range().len()).unwrap_or(u32::MAX));
         if self.unknowable {
             return Ok(());
         }
@@ -158,22 +198,31 @@ impl<'a> Found<'a> {
     }
 
     fn write(&self, wasm: &[u8], start: StartSection) -> Option<Vec<u8>> {
-        if !self.rewindable() && self.start.is_none() {
-            return None;
-        }
         let mut module = wasm_encoder::Module::new();
+        let mut clock = self.clock.is_some();
         let mut exports = Some(self.exports());
         for payload in Parser::new(0).parse_all(wasm) {
             let Some((id, range)) = payload.ok()?.as_section() else { continue };
+            let data = wasm.get(range)?;
+            if clock && !comes_before_tables(id) {
+                let tables: &[u8] = if id == SectionId::Table as u8 { data } else { &[0] };
+                add_clock(&mut module, tables)?;
+            }
             if !comes_before_exports(id)
                 && let Some(exports) = exports.take()
             {
                 module.section(&exports);
             }
-            let replaced = id == SectionId::Export as u8 || id == SectionId::Start as u8 && start.moves();
+            let replaced = id == SectionId::Export as u8
+                || id == SectionId::Start as u8 && start.moves()
+                || id == SectionId::Table as u8 && clock;
+            clock &= comes_before_tables(id);
             if !replaced {
-                module.section(&RawSection { id, data: wasm.get(range)? });
+                module.section(&RawSection { id, data });
             }
+        }
+        if clock {
+            add_clock(&mut module, &[0])?;
         }
         exports.iter().for_each(|exports| {
             module.section(exports);
@@ -192,7 +241,11 @@ impl<'a> Found<'a> {
                 exports.export(&format!("{GLOBAL}{index}"), ExportKind::Global, *index);
             }
         }
-        #[cfg(feature = "wasmi")]
+        #[cfg(feature = "wasmer")]
+        if let Some(table) = self.clock {
+            exports.export(CLOCK, ExportKind::Table, table);
+        }
+        #[cfg(any(feature = "wasmer", feature = "wasmi"))]
         if let Some(func) = self.start {
             exports.export(START, ExportKind::Func, func);
         }
@@ -205,10 +258,35 @@ impl StartSection {
         match self {
             #[cfg(feature = "wasmtime")]
             Self::Kept => false,
-            #[cfg(feature = "wasmi")]
+            #[cfg(any(feature = "wasmer", feature = "wasmi"))]
             Self::Exported => true,
         }
     }
+}
+
+/// The table section with one table more. Its number of elements has no upper bound: an engine may know better than to
+/// look into a table that never changes.
+fn add_clock(module: &mut wasm_encoder::Module, tables: &[u8]) -> Option<()> {
+    let mut reader = wasmparser::BinaryReader::new(tables, 0);
+    let count = reader.read_var_u32().ok()?;
+    let mut data = Vec::with_capacity(tables.len() + 8);
+    count.checked_add(1)?.encode(&mut data);
+    data.extend_from_slice(tables.get(reader.current_position()..)?);
+    let ty = wasm_encoder::TableType {
+        element_type: wasm_encoder::RefType::FUNCREF,
+        table64: false,
+        minimum: 1,
+        maximum: None,
+        shared: false,
+    };
+    ty.encode(&mut data);
+    module.section(&RawSection { id: SectionId::Table as u8, data: &data });
+    Some(())
+}
+
+fn comes_before_tables(id: u8) -> bool {
+    const BEFORE: [SectionId; 4] = [SectionId::Custom, SectionId::Type, SectionId::Import, SectionId::Function];
+    BEFORE.iter().any(|before| *before as u8 == id)
 }
 
 /// The order of sections is not that of their numbers (core specification, 5.5.2).
@@ -240,9 +318,9 @@ fn kind(kind: ExternalKind) -> ExportKind {
 mod tests {
     use super::*;
 
-    #[cfg(feature = "wasmi")]
+    #[cfg(any(feature = "wasmer", feature = "wasmi"))]
     const MOVES: StartSection = StartSection::Exported;
-    #[cfg(not(feature = "wasmi"))]
+    #[cfg(not(any(feature = "wasmer", feature = "wasmi")))]
     const MOVES: StartSection = StartSection::Kept;
 
     fn names(wat: &str) -> Option<Vec<String>> {
@@ -296,7 +374,28 @@ mod tests {
         assert_eq!(error, r#"the export "wasmx:memory" has a name that is reserved"#);
     }
 
-    #[cfg(feature = "wasmi")]
+    #[cfg(feature = "wasmer")]
+    #[test]
+    fn a_clock_is_the_last_table() {
+        for (wat, index) in [
+            ("(module)", 0),
+            (r#"(module (import "env" "t" (table 1 funcref)) (memory 1))"#, 1),
+            ("(module (table 2 externref) (table 1 1 funcref) (func $f) (start $f) (data \"x\"))", 2),
+            (r#"(module (type (func)) (func (export "f")) (@custom "last" (after last) "x"))"#, 0),
+        ] {
+            let wasm = wat::parse_str(wat).unwrap();
+            let changed = with_clock(&wasm).unwrap().unwrap();
+            wasmparser::validate(&changed.wasm).unwrap();
+            let found = Found::read(&changed.wasm, MOVES).unwrap();
+            assert_eq!(found.tables, index + 1, "{wat}");
+            let clock = found.exports.iter().find(|export| export.name == CLOCK).unwrap();
+            assert_eq!((clock.kind, clock.index), (ExternalKind::Table, index), "{wat}");
+            assert_eq!(found.bodies, changed.bodies);
+        }
+        assert!(with_clock(b"").unwrap().is_none());
+    }
+
+    #[cfg(any(feature = "wasmer", feature = "wasmi"))]
     #[test]
     fn a_start_section_becomes_an_export() {
         assert_eq!(names("(module (func $f) (start $f))").unwrap(), [START]);

@@ -60,7 +60,7 @@ impl Trap {
 }
 
 /// What the engines make traps of.
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 impl Trap {
     #[cold]
     pub(crate) fn panic(payload: Box<dyn std::any::Any + Send>) -> Self {
@@ -94,7 +94,7 @@ impl Trap {
 
     /// Adds the frames unless a nested call has noted them already: those reach further in.
     #[cold]
-    #[cfg(feature = "wasmtime")]
+    #[cfg(any(feature = "wasmtime", feature = "wasmer"))]
     pub(crate) fn with_backtrace(mut self, backtrace: impl FnOnce() -> Option<String>) -> Self {
         if self.0.backtrace.is_none() {
             self.0.backtrace = backtrace();
@@ -105,7 +105,7 @@ impl Trap {
 
 /// An engine's message without its line breaks: a message is a line of the log.
 #[cold]
-#[cfg(any(feature = "wasmtime", feature = "wasmi"))]
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 pub(crate) fn one_line(message: impl fmt::Display) -> String {
     message.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -69,6 +69,27 @@ fn an_artefact_made_under_other_flags_is_refused() {
     assert!(unsafe { engine.deserialize(&artefact) }.is_err());
 }
 
+#[cfg(feature = "wasmer")]
+#[test]
+fn an_artefact_of_wasmer_under_other_flags_is_refused() {
+    let flags = vec![("nan_canonicalization".into(), "on".into())];
+    let other = engines::Wasmer::new(&engines::Config { flags, ..config() }).unwrap();
+    let engine = engines::Wasmer::new(&config()).unwrap();
+    let artefact = other.serialize(&other.compile(&bytes(ANSWER)).unwrap()).unwrap();
+    // SAFETY: an artefact says what it was made by and under.
+    assert!(unsafe { engine.deserialize(&artefact) }.is_err());
+}
+
+#[cfg(feature = "wasmer-singlepass")]
+#[test]
+fn an_artefact_of_another_compiler_is_refused() {
+    let other = engines::Wasmer::new(&engines::Config { compiler: "singlepass".into(), ..config() }).unwrap();
+    let engine = engines::Wasmer::new(&config()).unwrap();
+    let artefact = other.serialize(&other.compile(&bytes(ANSWER)).unwrap()).unwrap();
+    // SAFETY: as above.
+    assert!(unsafe { engine.deserialize(&artefact) }.is_err());
+}
+
 #[cfg(all(feature = "wasmtime", feature = "wasmi"))]
 #[test]
 fn an_artefact_of_another_engine_is_refused() {

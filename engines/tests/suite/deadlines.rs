@@ -8,6 +8,7 @@ use crate::host::{FOREVER, load};
 
 on_every_engine!(
     a_loop_without_end_is_interrupted,
+    whatever_goes_on_without_end_is_interrupted,
     the_start_section_is_interrupted,
     an_allocator_is_interrupted,
     a_deadline_that_the_host_ignores_still_ends_the_call,
@@ -36,6 +37,41 @@ fn a_loop_without_end_is_interrupted<E: WasmEngine>() {
     let trap = in_time(&loaded.engine, || guest.call::<(), ()>("f", ()).unwrap_err());
     assert_eq!(trap.kind(), TrapKind::Deadline);
     assert_eq!(trap.to_string(), "wasm trap: interrupt: call exceeded its time limit");
+}
+
+fn whatever_goes_on_without_end_is_interrupted<E: WasmEngine>() {
+    let ways = [
+        "(loop $again (br_if $again (i32.const 1)))",
+        "(loop $again (block (br_table 0 $again 0 (i32.const 1))) (br $again))",
+        "(loop $again (if (local.tee $i (i32.add (local.get $i) (i32.const 1))) (then (br $again)) (else (br $again))))",
+        "(loop $outer (local.set $i (i32.const 9)) (loop $inner
+            (br_if $inner (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) (br $outer))",
+        "(loop $again (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x100000)) (br $again))",
+        "(loop $again (memory.copy (i32.const 0) (i32.const 8) (i32.const 0xffff8)) (br $again))",
+        "(loop $again (table.fill $funcs (i32.const 1) (ref.null func) (i32.const 50000)) (br $again))",
+        "(loop $again (drop (memory.grow (i32.const 0))) (br $again))",
+        "(loop $again (drop (call $host (i32.const 1))) (br $again))",
+        "(loop $again (call_indirect $funcs (i32.const 0)) (br $again))",
+        "(drop (call $slow (i32.const 100)))",
+    ];
+    let body = |body: &str| {
+        format!(
+            r#"(module (import "env" "echo_u32" (func $host (param i32) (result i32))) (memory 16 16)
+                 (table $funcs 60000 funcref) (elem (table $funcs) (i32.const 0) func $nothing) (func $nothing)
+                 (func $slow (param i32) (result i32) (if (result i32) (i32.lt_s (local.get 0) (i32.const 2))
+                     (then (local.get 0))
+                     (else (i32.add (call $slow (i32.sub (local.get 0) (i32.const 1)))
+                         (call $slow (i32.sub (local.get 0) (i32.const 2)))))))
+                 (func (export "f") (local $i i32) {body}))"#
+        )
+    };
+    for way in ways {
+        let loaded = load::<E>(&body(way));
+        let mut guest = loaded.start();
+        guest.instance.set_time_limit(Some(LIMIT));
+        let trap = in_time(&loaded.engine, || guest.call::<(), ()>("f", ()).unwrap_err());
+        assert_eq!(trap.kind(), TrapKind::Deadline, "{way}: {trap:?}");
+    }
 }
 
 fn the_start_section_is_interrupted<E: WasmEngine>() {

@@ -33,6 +33,9 @@ fn every_compiler_by_name_works_and_no_other<E: WasmEngine>() {
         assert!(E::new(&config).is_ok(), "{compiler}");
     }
     for compiler in ["", "x", "llvm"] {
+        if E::COMPILERS.contains(&compiler) {
+            continue;
+        }
         let config = Config { compiler: compiler.into(), ..config() };
         assert!(E::new(&config).is_err(), "{compiler}");
     }
@@ -126,6 +129,80 @@ fn a_strategy_must_not_contradict_the_compiler() {
     let config = Config { compiler: "winch".into(), flags, ..config() };
     let error = engines::Wasmtime::new(&config).err().unwrap();
     assert_eq!(error.to_string(), r#"flag "strategy" contradicts compiler "winch""#);
+}
+
+#[cfg(feature = "wasmer")]
+#[test]
+fn flags_of_wasmer() {
+    use engines::Wasmer;
+
+    let applied = [
+        ("wasm_bulk_memory", "on"),
+        ("wasm_memory64", "off"),
+        ("wasm_module_linking", "off"),
+        ("wasm_multi_memory", "off"),
+        ("wasm_multi_value", "on"),
+        ("wasm_reference_types", "off"),
+        ("wasm_simd", "on"),
+        ("wasm_relaxed_simd", "on"),
+        ("wasm_extended_const", "off"),
+        ("wasm_wide_arithmetic", "on"),
+        ("wasm_exceptions", "on"),
+        ("wasm_tail_call", "off"),
+        ("wasm_threads", "off"),
+        ("max_wasm_stack", "4m"),
+        ("static_memory_bound", "1m"),
+        ("static_memory_offset_guard_size", "64k"),
+        ("dynamic_memory_offset_guard_size", "100"),
+        ("nan_canonicalization", "on"),
+        ("cranelift_opt_level", "none"),
+        ("cranelift_opt_level", "speed"),
+        ("cranelift_opt_level", "speed_and_size"),
+    ];
+    let module = r#"(module (memory 1) (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+        (func (export "f") (result i32) (i32.store (i32.const 0x1fffc) (i32.const 42)) (i32.load (i32.const 0x1fffc)))
+        (func (export "out") (result i32) (i32.load (i32.const 0x1fffd))))"#;
+    for (name, value) in applied {
+        assert_eq!(Wasmer::check_flag(name, value), Ok(FlagEffect::Applied), "{name} {value}");
+        let engine = with::<Wasmer>(&[(name, value)]).unwrap_or_else(|error| panic!("{name} {value}: {error:#}"));
+        let plan = crate::host::plan(&engine, module);
+        let loaded = crate::host::Loaded { engine, plan };
+        let mut guest = loaded.start();
+        let answers = ["grow", "f"].map(|export| guest.call::<(), u32>(export, ()).unwrap());
+        assert_eq!(answers, [1, 42], "{name} {value}");
+        assert!(guest.call::<(), u32>("out", ()).is_err());
+    }
+    for name in ["wasm_memory64", "wasm_module_linking", "wasm_tail_call"] {
+        assert_eq!(Wasmer::check_flag(name, "on"), Ok(FlagEffect::Ignored), "{name}");
+        assert!(with::<Wasmer>(&[(name, "on")]).is_ok());
+    }
+    for (name, value) in [("static_memory_bound", "x"), ("cranelift_opt_level", "x"), ("wasm_tail_call", "x")] {
+        assert_eq!(Wasmer::check_flag(name, value), Err(FlagError::Invalid(value.into())));
+    }
+}
+
+#[cfg(feature = "wasmer")]
+#[test]
+fn flags_of_wasmer_turn_features_off() {
+    use engines::Wasmer;
+
+    for (name, wat) in [
+        ("wasm_multi_memory", "(module (memory 1) (memory 1))"),
+        ("wasm_multi_value", "(module (func (result i32 i32) (i32.const 1) (i32.const 2)))"),
+        ("wasm_reference_types", "(module (table 1 externref))"),
+        ("wasm_extended_const", "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))"),
+        ("wasm_bulk_memory", "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))"),
+        ("wasm_exceptions", "(module (tag))"),
+        ("wasm_threads", "(module (memory 1 1 shared))"),
+    ] {
+        let wasm = crate::host::bytes(wat);
+        assert!(with::<Wasmer>(&[(name, "on")]).unwrap().compile(&wasm).is_ok(), "{name}");
+        assert!(with::<Wasmer>(&[(name, "off")]).unwrap().compile(&wasm).is_err(), "{name}");
+    }
+    // Unless it is asked for: who waits for a change of it may wait for ever.
+    let shared = crate::host::bytes("(module (memory 1 1 shared))");
+    let error = with::<Wasmer>(&[]).unwrap().compile(&shared).err().unwrap().to_string();
+    assert_eq!(error, r#"shared memory needs the flag "wasm_threads""#);
 }
 
 #[cfg(feature = "wasmi")]
