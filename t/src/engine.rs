@@ -7,14 +7,24 @@ use std::io::Write;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Wasmtime,
+    Wasmer,
     Wasmi,
 }
 
 impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Wasmtime, Self::Wasmer, Self::Wasmi];
+
+    /// Another engine that the module has; `None` when it has no other.
+    pub fn other(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|other| *other != self && other.is_listed())
+    }
+
     /// Its name in nginx.conf and in log lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Wasmtime => "wasmtime",
+            Self::Wasmer => "wasmer",
             Self::Wasmi => "wasmi",
         }
     }
@@ -57,6 +67,7 @@ pub(crate) fn skipped(test: &str, why: &str) {
 macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {
         $crate::on_every_engine! { @mount wasmtime Wasmtime $($name)* }
+        $crate::on_every_engine! { @mount wasmer Wasmer $($name)* }
         $crate::on_every_engine! { @mount wasmi Wasmi $($name)* }
     };
     (@mount $module:ident $engine:ident $($name:ident)*) => {

@@ -27,6 +27,7 @@ fn a_compiler_that_is_not_there_is_told(engine: Engine) {
 fn every_compiler_serves(engine: Engine) {
     let compilers: &[&str] = match engine {
         Engine::Wasmtime => &["auto", "cranelift", "winch"],
+        Engine::Wasmer => &["auto", "cranelift"],
         Engine::Wasmi => &["auto"],
     };
     for compiler in compilers {
@@ -43,12 +44,15 @@ fn a_flag_that_is_not_there_is_told(engine: Engine) {
 }
 
 fn a_flag_with_a_bad_value_is_told(engine: Engine) {
-    if engine == Engine::Wasmi {
-        return;
-    }
-    for (flag, value) in [("max_wasm_stack", "10U"), ("wasm_simd", "maybe"), ("cranelift_opt_level", "fast")] {
-        let test = Nginx::new(engine).wasm_directive(format!("wasmtime {{\nflag {flag} {value};\n}}")).conf_test();
-        let text = format!(r#"failed setting wasmtime flag: invalid value "{value}""#);
+    let flags: &[_] = match engine {
+        Engine::Wasmtime => &[("max_wasm_stack", "10U"), ("wasm_simd", "maybe"), ("cranelift_opt_level", "fast")],
+        Engine::Wasmer => &[("max_wasm_stack", "10U"), ("wasm_simd", "maybe")],
+        // It has none.
+        Engine::Wasmi => return,
+    };
+    for (flag, value) in flags {
+        let test = Nginx::new(engine).wasm_directive(format!("{engine} {{\nflag {flag} {value};\n}}")).conf_test();
+        let text = format!(r#"failed setting {engine} flag: invalid value "{value}""#);
         test.refuses().blames(&format!("flag {flag}"), &text);
     }
 }
@@ -72,11 +76,12 @@ fn a_flag_counts_for_its_engine_only(engine: Engine) {
         r#"(func (result v128) (v128.const i32x4 0 0 0 0)) (func (export "proxy_abi"#,
     );
     let nginx = |flag: &str| {
-        let nginx = Nginx::new(engine).wasm_directive(format!("wasmtime {{\n{flag}\n}}"));
+        let nginx = Nginx::new(engine).wasm_directive(format!("{engine} {{\n{flag}\n}}"));
         nginx.wat("a", &vectors).location("/", "proxy_wasm a;")
     };
     nginx("").conf_test().accepts();
-    let off = nginx("flag wasm_relaxed_simd off;\nflag wasm_simd off;").conf_test();
+    let relaxed = if engine == Engine::Wasmtime { "flag wasm_relaxed_simd off;\n" } else { "" };
+    let off = nginx(&format!("{relaxed}flag wasm_simd off;")).conf_test();
     off.refuses().complains(r#"[wasm] failed loading "a" module bytes: "#);
 }
 
@@ -109,14 +114,34 @@ const WASMTIME: [(&str, &str); 25] = [
     ("dynamic_memory_guard_size", "64k"),
 ];
 
+const WASMER: [(&str, &str); 12] = [
+    ("wasm_bulk_memory", "on"),
+    ("wasm_memory64", "on"),
+    ("wasm_module_linking", "on"),
+    ("wasm_multi_memory", "on"),
+    ("wasm_multi_value", "on"),
+    ("wasm_reference_types", "on"),
+    ("wasm_simd", "on"),
+    ("wasm_tail_call", "on"),
+    ("wasm_threads", "on"),
+    ("max_wasm_stack", "512k"),
+    ("static_memory_offset_guard_size", "64k"),
+    ("dynamic_memory_offset_guard_size", "64k"),
+];
+
 #[test]
 fn every_flag_of_wasmtime_is_taken() {
-    wasmx_t::on(Engine::Wasmtime, take_every_flag, "flags::every_flag_of_wasmtime_is_taken");
+    wasmx_t::on(Engine::Wasmtime, |it| take_every_flag(it, &WASMTIME), "flags::every_flag_of_wasmtime_is_taken");
 }
 
-fn take_every_flag(engine: Engine) {
-    for (flag, value) in WASMTIME {
-        let nginx = Nginx::new(engine).wasm_directive(format!("wasmtime {{\nflag {flag} {value};\n}}"));
+#[test]
+fn every_flag_of_wasmer_is_taken() {
+    wasmx_t::on(Engine::Wasmer, |it| take_every_flag(it, &WASMER), "flags::every_flag_of_wasmer_is_taken");
+}
+
+fn take_every_flag(engine: Engine, flags: &[(&str, &str)]) {
+    for (flag, value) in flags {
+        let nginx = Nginx::new(engine).wasm_directive(format!("{engine} {{\nflag {flag} {value};\n}}"));
         let test = nginx.wat("a", filter("")).location("/", "proxy_wasm a;").conf_test();
         assert!(test.complaints() == 0, "flag {flag} {value}\n{test}");
     }

@@ -16,14 +16,30 @@ wasmx_t::on_every_engine![
 ];
 
 fn a_module_names_its_engine(engine: Engine) {
-    let other = if engine == Engine::Wasmi { Engine::Wasmtime } else { Engine::Wasmi };
-    if !other.is_listed() {
-        return;
-    }
+    let Some(other) = engine.other() else { return };
     let nginx = Nginx::new(other).wasm_with("a", guest("script"), &format!("engine={engine}"));
     let ng = nginx.location("/", ("proxy_wasm a 'request_headers: trap unreachable';", "return 200;")).start();
     ng.get("/").status(500);
     ng.log().has(&format!(r#"<module: "a", vm: "main", runtime: "{engine}">"#));
+}
+
+/// A chain with a filter on each engine, in one nginx.
+#[test]
+fn engines_serve_side_by_side() {
+    let all: Vec<_> = Engine::ALL.into_iter().filter(|engine| engine.is_listed()).collect();
+    let Some(first) = all.first() else { return };
+    let mut nginx = Nginx::new(*first);
+    let mut chain = Vec::new();
+    for engine in &all {
+        nginx = nginx.wasm_with(&format!("on_{engine}"), guest("script"), &format!("engine={engine}"));
+        chain.push(format!("proxy_wasm on_{engine} 'response_headers: add response x-by {engine}';"));
+    }
+    chain.push("return 200 ok;".to_owned());
+    let ng = nginx.location("/", chain.join("\n")).start();
+    ng.get("/").status(200).headers("x-by", &all.iter().map(|engine| engine.name()).collect::<Vec<_>>());
+    for engine in &all {
+        ng.log().has(&format!(r#"<module: "on_{engine}", vm: "main", runtime: "{engine}">"#));
+    }
 }
 
 fn digest() -> String {

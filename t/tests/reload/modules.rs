@@ -66,14 +66,17 @@ fn only_the_changed_module_is_compiled(engine: Engine) {
 }
 
 fn a_changed_flag_compiles_again(engine: Engine) {
-    if engine == Engine::Wasmi {
-        return;
-    }
-    let nginx = Nginx::new(engine).wasm_directive("compiler cranelift;").wat("one", answers(201));
+    let (before, after) = match engine {
+        Engine::Wasmtime => ("compiler cranelift;", "compiler winch;"),
+        Engine::Wasmer => ("wasmer {\nflag max_wasm_stack 1m;\n}", "wasmer {\nflag max_wasm_stack 2m;\n}"),
+        // It has none.
+        Engine::Wasmi => return,
+    };
+    let nginx = Nginx::new(engine).wasm_directive(before).wat("one", answers(201));
     let ng = nginx.location("/", "proxy_wasm one;").start();
     ng.get("/").status(201);
     let log = ng.log().from_here();
-    ng.edit(|conf| conf.replace("compiler cranelift", "compiler winch"));
+    ng.edit(|conf| conf.replace(before, after));
     ng.reload();
     assert_eq!(compiled(&log, "one"), 1, "{}", log.text());
     ng.get("/").status(201);

@@ -49,10 +49,7 @@ fn filters_come_and_go(engine: Engine) {
 }
 
 fn an_engine_is_changed(engine: Engine) {
-    let other = if engine == Engine::Wasmi { Engine::Wasmtime } else { Engine::Wasmi };
-    if !other.is_listed() {
-        return;
-    }
+    let Some(other) = engine.other() else { return };
     let ng = Nginx::new(engine).script("/", "request_headers: count; reply 200 {it}", "").start();
     ng.get("/").body("1");
     ng.edit(|conf| conf.replace(&format!("engine {engine}"), &format!("engine {other}")));
