@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## see it work: nginx on loopback, three filters, what they change (KEEP=1 leaves it running)
+demo: ## see it work: nginx on loopback, five filters, what they change (KEEP=1 leaves it running)
 	@scripts/deps.sh build guests demo
 	@scripts/build-module.sh release
 	@$(MAKE) examples
