@@ -9,7 +9,7 @@ nginx=$top/target/nginx/release/nginx
 prefix=$top/target/demo
 failed=0
 
-running() { [ -f "$prefix/nginx.pid" ] && kill -0 "$(cat "$prefix/nginx.pid")" 2>/dev/null; }
+running() { [ -f "$prefix/nginx.pid" ] && kill -0 "$(cat "$prefix/nginx.pid" 2>/dev/null)" 2>/dev/null; }
 stop() {
     running || return 0
     kill -QUIT "$(cat "$prefix/nginx.pid")"
