@@ -9,7 +9,7 @@ nginx=$top/target/nginx/release/nginx
 prefix=$top/target/demo
 failed=0
 
-running() { [ -f "$prefix/nginx.pid" ] && kill -0 "$(cat "$prefix/nginx.pid")" 2>/dev/null; }
+running() { [ -f "$prefix/nginx.pid" ] && kill -0 "$(cat "$prefix/nginx.pid" 2>/dev/null)" 2>/dev/null; }
 stop() {
     running || return 0
     kill -QUIT "$(cat "$prefix/nginx.pid")"
@@ -34,7 +34,7 @@ start() {
     sed "s/127\.0\.0\.1:8080/127.0.0.1:$1/" "$top/examples/nginx.conf" >"$prefix/nginx.conf"
     "$nginx" -p "$prefix/" -c "$prefix/nginx.conf" 2>"$prefix/start.log"
 }
-say "starting nginx with three filters (a second)"
+say "starting nginx with five filters (a second)"
 port=8080
 until ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && start "$port"; do
     # Taken, also in the moment between: the next one. Any other failure is one.
@@ -80,6 +80,16 @@ exchange "4. A request with a wrong key" \
 exchange "5. A request with the right key, which the filter takes away; the next filter of the chain adds its headers" \
     "proxy_wasm api_key 'open sesame'; proxy_wasm hello_headers" /secret "x-hello: upstream" -H "x-api-key: open sesame"
 grep -q '^x-api-key: open' "$prefix/filtered" && failed=1
+exchange "6. A request that a service decides upon, without a token: the filter asks, and passes the refusal on" \
+    "proxy_wasm auth_call 'auth /check 5000'" /members "HTTP/1.1 401"
+exchange "7. With the right token: the service says who it is, and the upstream hears of it" \
+    "proxy_wasm auth_call 'auth /check 5000'" /members "x-auth-user: ali" -H "authorization: Bearer sesame"
+# Both in the same hour.
+[ $(($(date +%s) % 3600)) -lt 3590 ] || sleep 10
+get "$url/limited" >"$prefix/first"
+grep -q '^ratelimit-remaining: 0' "$prefix/first" || failed=1
+exchange "8. A client's second request in an hour, where one is allowed" \
+    "proxy_wasm rate_limit 'hour=1'" /limited "HTTP/1.1 429"
 
 if grep -E '\[(alert|emerg|crit)\]' "$prefix/error.log"; then failed=1; fi
 echo
@@ -89,7 +99,7 @@ fi
 if [ "${KEEP:-0}" != 0 ]; then
     trap - EXIT
     cat <<TEXT
-nginx is running: $url/hello, $url/rewrite, $url/secret
+nginx is running: $url/hello, /rewrite, /secret, /members, /limited
     its nginx.conf:  $prefix/nginx.conf
     its error log:   $prefix/error.log
     reload:          kill -HUP \$(cat $prefix/nginx.pid)

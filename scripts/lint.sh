@@ -30,6 +30,21 @@ clippy_guests() {
     cargo clippy --quiet --all --manifest-path "$1/Cargo.toml" --target-dir target/wasm/clippy -- -D warnings
 }
 
+# What gofmt would change is shown; vet looks as the compiler for filters does. Where there is no Go, nothing is looked at.
+go_filters() {
+    local module rc=0
+    if ! have go; then
+        note "SKIPPED: no go"
+        return 0
+    fi
+    for module in $(sources '*go.mod'); do
+        module=$(dirname "$module")
+        gofmt -d "$module" | awk '{ print; bad = 1 } END { exit bad }' || rc=1
+        (cd "$module" && GOTOOLCHAIN=local GOWORK=off GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go vet ./...) || rc=1
+    done
+    return $rc
+}
+
 deny() {
     local cargo_deny=cargo-deny version=0.20.2
     if ! have cargo-deny; then
@@ -73,6 +88,7 @@ check "clippy: tests and bench" "seconds" clippy -p wasmx-t -p wasmx-bench
 for workspace in examples/rust bench/guest; do
     check "clippy: the filters of $workspace" "seconds" clippy_guests "$workspace"
 done
+check "gofmt and go vet: the filters in Go" "half a minute the first time" go_filters
 check "licences, bans and sources of dependencies" "seconds, 3 min the first time" deny
 
 if [ ${#failures[@]} -gt 0 ]; then

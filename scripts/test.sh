@@ -4,6 +4,8 @@
 #   FLAVOURS="release debug debian"   the nginxes that the module is tested in (see build-module.sh)
 #   TESTS=...                         what `cargo test` shall pick in them, e.g. TESTS=headers
 #   ENGINES=wasmtime,wasmi            the engines in the module
+#   PACKAGES="wasmtime wasmi"         the engines whose packages are made and tried; the first of ENGINES alone takes 2 to 3
+#                                     min, each other as many more, since its dependencies are built anew. Empty: none
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -11,12 +13,26 @@ cd "$top"
 
 flavours=${FLAVOURS:-release debug debian}
 engines=${ENGINES:-wasmtime,wasmi}
+packages=${PACKAGES-${engines%%,*}}
 read -r -a tests <<<"${TESTS:-}"
 
-failures=() times=()
+failures=() skipped=() times=()
 run() {
     local began=$SECONDS
     step "$@" || failures+=("$1")
+    times+=("$(printf '%5d s  %s' $((SECONDS - began)) "$1")")
+}
+
+# A step that ends with 3 when its toolchain is not there, and says so.
+run_if_there() {
+    local rc=0 began=$SECONDS
+    say "$1 ($2)"
+    "${@:3}" || rc=$?
+    case $rc in
+    0) ;;
+    3) skipped+=("$1") ;;
+    *) failures+=("$1") ;;
+    esac
     times+=("$(printf '%5d s  %s' $((SECONDS - began)) "$1")")
 }
 
@@ -27,6 +43,10 @@ run "the engines' conformance suite, and the Proxy-Wasm host without nginx" "10 
     cargo test --release --no-fail-fast -p engines -p ngx_wasmx_module --no-default-features --features "$engines"
 run "the guests of the tests" "1 to 2 min the first time" t/guests/build.sh
 run "the example filters" "seconds" scripts/build-guests.sh examples/rust target/examples
+for sdk in go assemblyscript; do
+    run_if_there "the example filters: $sdk" "half a minute the first time" scripts/build-$sdk.sh examples/$sdk target/examples/$sdk
+done
+run "the gRPC server of the tests" "half a minute the first time" t/peers/build.sh
 for flavour in $flavours; do
     run "the module for nginx: $flavour" "2 min" scripts/build-module.sh "$flavour"
 done
@@ -34,12 +54,20 @@ for flavour in $flavours; do
     run "the module in nginx: $flavour" "some minutes" module_in "$flavour"
 done
 run "the README's first filter" "seconds" scripts/readme.sh
+run "nginx's own build" "2 min" scripts/test-nginx-build.sh
+if [ -n "$packages" ]; then
+    # shellcheck disable=SC2086
+    run "packages: installed, serving, purged" "3 min for each engine" scripts/test-packages.sh $packages
+fi
 for engine in ${engines//,/ }; do
+    # That of a package has been compiled alone.
+    [[ " $packages " != *" $engine "* ]] || continue
     run "$engine alone compiles" "1 to 3 min the first time" cargo check --release --no-default-features --features "nginx,$engine"
 done
 
 say "how long it took"
 printf '    %s\n' "${times[@]}" >&2
+for name in "${skipped[@]}"; do note "SKIPPED: $name"; done
 if [ ${#failures[@]} -gt 0 ]; then
     for failure in "${failures[@]}"; do note "FAILED: $failure"; done
     exit 1
