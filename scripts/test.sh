@@ -27,6 +27,8 @@ run "the engines' conformance suite, and the Proxy-Wasm host without nginx" "10 
     cargo test --release --no-fail-fast -p engines -p ngx_wasmx_module --no-default-features --features "$engines"
 run "the guests of the tests" "1 to 2 min the first time" t/guests/build.sh
 run "the example filters" "seconds" scripts/build-guests.sh examples/rust target/examples
+run "the tool" "a minute" scripts/build-tool.sh
+run "the tool's own tests" "a minute" cargo test --release --no-fail-fast -p wasmx-tool --no-default-features --features "$engines"
 for flavour in $flavours; do
     run "the module for nginx: $flavour" "2 min" scripts/build-module.sh "$flavour"
 done
