@@ -12,7 +12,7 @@ SDKS ?= rust go assemblyscript
 export ENGINES ENGINE FORMATS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build package examples filter test bench lint fmt clean
+.PHONY: help demo build tool package examples filter test bench lint fmt clean
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 help: ## list the verbs
@@ -27,6 +27,10 @@ demo: ## see it work: nginx on loopback, five filters, what they change (KEEP=1 
 build: ## build the module for your nginx (FLAVOUR=own|release|debug|debian, ENGINES=wasmtime,wasmi)
 	@scripts/deps.sh build
 	@scripts/build-module.sh $(FLAVOUR)
+
+tool: ## build target/release/wasmx: compiles filters ahead of nginx, and tells what a filter is
+	@scripts/deps.sh build
+	@scripts/build-tool.sh
 
 package: ## pack the module with one engine as .deb and .rpm (ENGINE=wasmtime|wasmer|wasmi, FORMATS="deb rpm")
 	@scripts/deps.sh build package

@@ -84,6 +84,7 @@ check "clippy: no nginx, both engines" "3 min the first time" clippy -p engines 
 check "clippy: nginx, wasmtime" "a minute" clippy --no-default-features --features nginx,wasmtime
 check "clippy: nginx, wasmi" "a minute" clippy --no-default-features --features nginx,wasmi
 check "clippy: nginx, both engines" "a minute" clippy -p ngx -p ngx_wasmx_module --no-default-features --features nginx,wasmtime,wasmi
+check "clippy: the tool, both engines" "a minute" clippy -p wasmx-tool --no-default-features --features wasmtime,wasmi
 check "clippy: tests and bench" "seconds" clippy -p wasmx-t -p wasmx-bench
 for workspace in examples/rust bench/guest; do
     check "clippy: the filters of $workspace" "seconds" clippy_guests "$workspace"

@@ -36,17 +36,30 @@ run_if_there() {
     times+=("$(printf '%5d s  %s' $((SECONDS - began)) "$1")")
 }
 
-module_in() { WASMX_FLAVOUR=$1 cargo test --release --no-fail-fast -p wasmx-t "${tests[@]}"; }
+# Tests on engines that are not in the module are left out; each test is there for each engine.
+others=()
+for engine in wasmtime wasmer wasmi; do
+    [[ ",$engines," == *",$engine,"* ]] || others+=(--skip "::$engine::")
+done
+module_in() {
+    WASMX_FLAVOUR=$1 WASMX_ENGINES=$engines cargo test --release --no-fail-fast -p wasmx-t "${tests[@]}" -- "${others[@]}"
+}
 
 # Both packages in one command: chosen alone, `engines` would have other features in its tree, and wasmtime be built twice.
 run "the engines' conformance suite, and the Proxy-Wasm host without nginx" "10 min the first time: the engines are big" \
     cargo test --release --no-fail-fast -p engines -p ngx_wasmx_module --no-default-features --features "$engines"
+# By itself, since with it wasmtime's dependencies have other features: it would be compiled twice.
+[[ ",$engines," == *,wasmer,* ]] ||
+    run "wasmer's conformance suite" "5 min the first time" \
+        cargo test --release --no-fail-fast -p engines --no-default-features --features wasmer
 run "the guests of the tests" "1 to 2 min the first time" t/guests/build.sh
 run "the example filters" "seconds" scripts/build-guests.sh examples/rust target/examples
 for sdk in go assemblyscript; do
     run_if_there "the example filters: $sdk" "half a minute the first time" scripts/build-$sdk.sh examples/$sdk target/examples/$sdk
 done
 run "the gRPC server of the tests" "half a minute the first time" t/peers/build.sh
+run "the tool" "a minute" scripts/build-tool.sh
+run "the tool's own tests" "a minute" cargo test --release --no-fail-fast -p wasmx-tool --no-default-features --features "$engines"
 for flavour in $flavours; do
     run "the module for nginx: $flavour" "2 min" scripts/build-module.sh "$flavour"
 done

@@ -5,6 +5,7 @@
 //! each filter), and then the configuration fails.
 
 mod args;
+mod artefacts;
 mod cache;
 mod dispatch;
 mod engines;
@@ -70,6 +71,7 @@ pub struct WasmConf {
     settings: Settings,
     calls: dispatch::MainCalls,
     engines: engines::Engines,
+    caches: artefacts::Caches,
     /// The directives of `http {}` that make no sense without the block.
     dependents: Vec<(String, At)>,
     /// Time limits of `http {}`.
@@ -101,6 +103,7 @@ impl Default for WasmConf {
             settings: Settings::default(),
             calls: dispatch::MainCalls::default(),
             engines: engines::Engines::default(),
+            caches: artefacts::Caches::default(),
             dependents: Vec::new(),
             http_limits: Vec::new(),
             problems: Problems::default(),

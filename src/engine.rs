@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engines::artefact::{Digest, Key, Keyed, Source, Unfit};
 use engines::{Config, Export, FlagEffect, FlagError, Import, ImportError, Ticker, WasmEngine};
 
 use crate::proxy_wasm::vm::{Program, VmConfig};
@@ -41,6 +42,15 @@ pub trait Runtime: Send + Sync {
     /// When the bytes are no valid module.
     fn compile(&self, wasm: &[u8]) -> anyhow::Result<Arc<dyn Compiled>>;
 
+    /// What artefacts have to match; `None` when nothing is gained by those of this engine.
+    fn key(&self) -> Option<&Key>;
+
+    /// The module in an artefact; `digest` is that of the bytes it has to be compiled from, if that matters.
+    ///
+    /// # Errors
+    /// When it is not to be run by this engine.
+    fn load(&self, source: &Source, digest: Option<&Digest>) -> Result<Arc<dyn Compiled>, Unfit>;
+
     /// Starts the clock of time limits in this process; `None` when the engine needs none.
     fn ticker(&self, shortest: Duration) -> Option<Ticker>;
 
@@ -55,6 +65,12 @@ pub trait Compiled: Send + Sync {
     /// # Errors
     /// Every import that the host lacks, or has with another type.
     fn link(&self, config: VmConfig) -> Result<Arc<dyn Program<WorkerHost>>, Vec<ImportError>>;
+
+    /// It as an artefact; `digest` is that of the bytes it was compiled from.
+    ///
+    /// # Errors
+    /// When its engine makes none.
+    fn artefact(&self, digest: &Digest) -> anyhow::Result<Vec<u8>>;
 
     fn exports(&self) -> Vec<Export>;
 
@@ -93,7 +109,7 @@ const fn entry<E: WasmEngine>() -> Entry {
         name: E::NAME,
         compilers: E::COMPILERS,
         check_flag: E::check_flag,
-        make: |config| Ok(Arc::new(Engine(Arc::new(E::new(config)?)))),
+        make: |config| Ok(Arc::new(Engine(Arc::new(Keyed::<E>::new(config)?)))),
     }
 }
 
@@ -101,7 +117,13 @@ fn find(name: &str) -> Option<&'static Entry> {
     ENGINES.iter().find(|entry| entry.name == name)
 }
 
-struct Engine<E>(Arc<E>);
+struct Engine<E>(Arc<Keyed<E>>);
+
+impl<E: WasmEngine> Engine<E> {
+    fn unlinked(&self, module: E::Module) -> Arc<dyn Compiled> {
+        Arc::new(Unlinked { engine: self.0.clone(), module })
+    }
+}
 
 impl<E: WasmEngine> Runtime for Engine<E> {
     fn name(&self) -> &'static str {
@@ -109,33 +131,45 @@ impl<E: WasmEngine> Runtime for Engine<E> {
     }
 
     fn compile(&self, wasm: &[u8]) -> anyhow::Result<Arc<dyn Compiled>> {
-        Ok(Arc::new(Unlinked { engine: self.0.clone(), module: self.0.compile(wasm)? }))
+        Ok(self.unlinked(self.0.engine().compile(wasm)?))
+    }
+
+    fn key(&self) -> Option<&Key> {
+        self.0.key()
+    }
+
+    fn load(&self, source: &Source, digest: Option<&Digest>) -> Result<Arc<dyn Compiled>, Unfit> {
+        Ok(self.unlinked(self.0.load(source, digest)?))
     }
 
     fn ticker(&self, shortest: Duration) -> Option<Ticker> {
-        self.0.ticker(shortest)
+        self.0.engine().ticker(shortest)
     }
 
     fn overflowed(&self) -> u64 {
-        self.0.overflowed()
+        self.0.engine().overflowed()
     }
 }
 
 struct Unlinked<E: WasmEngine> {
-    engine: Arc<E>,
+    engine: Arc<Keyed<E>>,
     module: E::Module,
 }
 
 impl<E: WasmEngine> Compiled for Unlinked<E> {
     fn link(&self, config: VmConfig) -> Result<Arc<dyn Program<WorkerHost>>, Vec<ImportError>> {
-        crate::proxy_wasm::load(self.engine.clone(), &self.module, config)
+        crate::proxy_wasm::load(self.engine.engine().clone(), &self.module, config)
+    }
+
+    fn artefact(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
+        self.engine.pack(&self.module, digest)
     }
 
     fn exports(&self) -> Vec<Export> {
-        self.engine.exports(&self.module)
+        self.engine.engine().exports(&self.module)
     }
 
     fn imports(&self) -> Vec<Import> {
-        self.engine.imports(&self.module)
+        self.engine.engine().imports(&self.module)
     }
 }

@@ -9,6 +9,8 @@ pub mod proxy_wasm;
 pub mod shm;
 pub mod status;
 pub mod wasi;
+#[cfg(any(feature = "nginx", test))]
+mod wasmtime_cache;
 
 #[cfg(feature = "nginx")]
 pub mod conf;

@@ -11,6 +11,8 @@
 #![warn(missing_docs)]
 
 mod args;
+#[cfg(feature = "rewind")]
+pub mod artefact;
 mod config;
 #[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod flag;
@@ -149,6 +151,8 @@ pub trait WasmEngine: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The compilers it takes by name, the one that `auto` means first.
     const COMPILERS: &'static [&'static str];
+    /// Whether a module is made faster from what [`WasmEngine::serialize`] gives than from its own bytes.
+    const ARTEFACTS: bool = true;
 
     /// A compiled module.
     type Module: Send + Sync + 'static;

@@ -269,6 +269,7 @@ impl<T: Send + 'static> Caller<T> for Guest<'_, T> {
 impl WasmEngine for Wasmi {
     const NAME: &'static str = "wasmi";
     const COMPILERS: &'static [&'static str] = &[];
+    const ARTEFACTS: bool = false;
 
     type Module = Module;
     type Linker<T: Send + 'static> = Linker<T>;

@@ -30,12 +30,6 @@ struct KnownModule {
     compiled: Weak<dyn Compiled>,
 }
 
-/// A compiled module, and whether it had been compiled before.
-pub struct Found {
-    pub compiled: Arc<dyn Compiled>,
-    pub reused: bool,
-}
-
 /// The engine of that name made from that configuration: the one there is, or a new one.
 ///
 /// # Errors
@@ -52,21 +46,18 @@ pub fn runtime(name: &'static str, config: &Config) -> anyhow::Result<Arc<dyn Ru
     Ok(runtime)
 }
 
-/// The module of these bytes, compiled by this engine now or before.
-///
-/// # Errors
-/// When they are no valid module.
-pub fn compile(runtime: &Arc<dyn Runtime>, digest: Digest, wasm: &[u8]) -> anyhow::Result<Found> {
+/// The module of the bytes with that digest, if this engine has it.
+pub fn module(runtime: &Arc<dyn Runtime>, digest: &Digest) -> Option<Arc<dyn Compiled>> {
     let mut cache = lock();
     cache.modules.retain(|known| known.compiled.strong_count() > 0);
-    let known = cache.modules.iter().find(|known| known.digest == digest && same(&known.runtime, runtime));
-    if let Some(compiled) = known.and_then(|known| known.compiled.upgrade()) {
-        return Ok(Found { compiled, reused: true });
-    }
-    let compiled = runtime.compile(wasm)?;
-    let (by, of) = (Arc::downgrade(runtime), Arc::downgrade(&compiled));
-    cache.modules.push(KnownModule { runtime: by, digest, compiled: of });
-    Ok(Found { compiled, reused: false })
+    let known = cache.modules.iter().find(|known| known.digest == *digest && same(&known.runtime, runtime));
+    known.and_then(|known| known.compiled.upgrade())
+}
+
+/// Remembers a module that the engine has now.
+pub fn remember(runtime: &Arc<dyn Runtime>, digest: Digest, compiled: &Arc<dyn Compiled>) {
+    let (runtime, compiled) = (Arc::downgrade(runtime), Arc::downgrade(compiled));
+    lock().modules.push(KnownModule { runtime, digest, compiled });
 }
 
 /// One allocation: an address is not used again while a weak reference to it is left.
@@ -74,7 +65,7 @@ fn same(weak: &Weak<dyn Runtime>, runtime: &Arc<dyn Runtime>) -> bool {
     ptr::addr_eq(weak.as_ptr(), Arc::as_ptr(runtime))
 }
 
-/// An engine that panicked while it compiled left the lists as they were.
+/// An engine that panicked while it was made left the lists as they were.
 fn lock() -> MutexGuard<'static, Cache> {
     CACHE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,18 @@
 //! Modules: read, compiled, linked and given to the filters that name them. In the master, before it forks.
 
 use std::borrow::Cow;
-use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::engines::artefact::Source;
 use ngx::process::{self, Kind};
 use ngx::{Cycle, Level, Log};
 use sha2::{Digest as _, Sha256};
 
 use super::problems::{one_line, system};
 use super::values::{self, Digest};
-use super::{Module, WasmConf, cache, shm, trial};
-use crate::engine::Runtime;
+use super::{Module, WasmConf, artefacts, cache, shm, trial};
+use crate::engine::{Compiled, Runtime};
 use crate::proxy_wasm::vm::{DONE_PATIENCE, VmConfig};
 
 /// Loads all modules, so that every mistake is told. `nginx -s` has no use for them, and only checks names.
@@ -23,6 +23,7 @@ pub fn run(cycle: Cycle<'_>, conf: &mut WasmConf) {
         return;
     }
     conf.note(Level::Info, "[wasm] initializing \"main\" wasm VM".to_owned());
+    artefacts::open(log, conf);
     start_engines(log, conf);
     let mut modules = std::mem::take(&mut conf.modules);
     for module in &mut modules {
@@ -66,7 +67,10 @@ fn start_engine(log: Log<'_>, conf: &mut WasmConf, name: &'static str) {
     let config = conf.engines.config(name, conf);
     conf.note(Level::Info, format!("[wasm] using {name} with compiler: \"{}\"", config.compiler));
     match cache::runtime(name, &config) {
-        Ok(runtime) => conf.runtimes.push(runtime),
+        Ok(runtime) => {
+            artefacts::tell_engine(conf, &*runtime);
+            conf.runtimes.push(runtime);
+        }
         Err(error) => {
             let (at, reason) = (conf.block.clone().unwrap_or_default(), one_line(&format!("{error:#}")));
             conf.problems.tell(log, &at, format_args!("[wasm] failed initializing wasm VM: {reason}"));
@@ -79,8 +83,8 @@ fn load(log: Log<'_>, conf: &mut WasmConf, module: &mut Module) {
     let engine = module.engine.unwrap_or(conf.engines.default_name());
     conf.note(Level::Info, format!("[wasm] loading \"{}\" module <{}>", module.name, describe(&module.name, engine)));
     let runtime = conf.runtimes.iter().find(|runtime| runtime.name() == engine).cloned();
-    let done = bytes(module).and_then(|(wasm, digest)| match runtime {
-        Some(runtime) => compile(conf, module, &runtime, &wasm, digest),
+    let done = code(module).and_then(|code| match runtime {
+        Some(runtime) => compile(conf, module, &runtime, &code),
         // Why there is none has been told.
         None => Ok(()),
     });
@@ -91,21 +95,43 @@ fn load(log: Log<'_>, conf: &mut WasmConf, module: &mut Module) {
     link(log, conf, module, engine);
 }
 
-/// The module in binary form, and the digest of its file.
-fn bytes(module: &Module) -> Result<(Vec<u8>, Digest), String> {
-    let bytes = fs::read(&module.path)
+/// What the file of a module has.
+enum Code {
+    /// A module in binary form, and its digest.
+    Module(Vec<u8>, Digest),
+    /// One that was compiled before, and the digest of the file.
+    Artefact(Source, Digest),
+}
+
+fn code(module: &Module) -> Result<Code, String> {
+    let source = Source::read(&module.path)
         .map_err(|error| format!("[wasm] open() \"{}\" failed {}", module.path.display(), system(&error)))?;
-    let failed = |reason: &str| format!("[wasm] failed loading \"{}\" module bytes: {reason}", module.name);
-    let digest = Sha256::digest(&bytes).into();
+    let failed = |reason: &str| failed_bytes(&module.name, reason);
+    let digest = Sha256::digest(source.bytes()).into();
     if let Some(wanted) = module.sha256.filter(|wanted| *wanted != digest) {
         return Err(failed(&format!("sha256 is {}, should be {}", values::hex(&digest), values::hex(&wanted))));
     }
-    let wasm = if module.path.extension().is_some_and(|extension| extension == "wat") {
-        wat::parse_bytes(&bytes).map(Cow::into_owned).map_err(|error| failed(&wat_reason(&error)))?
-    } else {
-        bytes
-    };
-    if wasm.is_empty() { Err(failed("unexpected EOF")) } else { Ok((wasm, digest)) }
+    if source.is_artefact() {
+        return Ok(Code::Artefact(source, digest));
+    }
+    if source.bytes().is_empty() {
+        return Err(failed("unexpected EOF"));
+    }
+    if module.path.extension().is_none_or(|extension| extension != "wat") {
+        return Ok(Code::Module(source.into_bytes(), digest));
+    }
+    match wat::parse_bytes(source.bytes()).map_err(|error| failed(&wat_reason(&error)))? {
+        // The same module may stand in a text and in a file of its own.
+        Cow::Owned(wasm) => {
+            let digest = Sha256::digest(&wasm).into();
+            Ok(Code::Module(wasm, digest))
+        }
+        Cow::Borrowed(wasm) => Ok(Code::Module(wasm.to_vec(), digest)),
+    }
+}
+
+fn failed_bytes(module: &str, reason: &str) -> String {
+    format!("[wasm] failed loading \"{module}\" module bytes: {reason}")
 }
 
 /// The message and the place, without the excerpt that comes with them.
@@ -119,26 +145,54 @@ fn wat_reason(error: &wat::Error) -> String {
     }
 }
 
-fn compile(
-    conf: &mut WasmConf,
-    module: &mut Module,
-    runtime: &Arc<dyn Runtime>,
-    wasm: &[u8],
-    digest: Digest,
-) -> Result<(), String> {
+fn compile(conf: &mut WasmConf, module: &mut Module, runtime: &Arc<dyn Runtime>, code: &Code) -> Result<(), String> {
     let begun = Instant::now();
     let name = &module.name;
-    let found = cache::compile(runtime, digest, wasm).map_err(|error| {
-        format!("[wasm] failed loading \"{name}\" module bytes: {}", one_line(&format!("{error:#}")))
-    })?;
-    let line = if found.reused {
-        format!("[wasm] reusing compiled \"{name}\" module")
+    let (Code::Module(_, digest) | Code::Artefact(_, digest)) = code;
+    if let Code::Artefact(source, _) = code {
+        // Also when it is known: the file may be another's since.
+        source.vouched().map_err(|reason| failed_bytes(name, &reason.to_string()))?;
+    }
+    let (compiled, line) = if let Some(compiled) = cache::module(runtime, digest) {
+        (compiled, format!("[wasm] reusing compiled \"{name}\" module"))
     } else {
-        format!("[wasm] successfully loaded \"{name}\" module in {}ms", begun.elapsed().as_millis())
+        let (compiled, how) = make(conf, runtime, code).map_err(|reason| failed_bytes(name, &reason))?;
+        cache::remember(runtime, *digest, &compiled);
+        let took = begun.elapsed().as_millis();
+        let line = match how {
+            How::Compiled => format!("[wasm] successfully loaded \"{name}\" module in {took}ms"),
+            How::Cached => format!("[wasm] loaded \"{name}\" module from cache in {took}ms"),
+            How::Precompiled => format!("[wasm] loaded precompiled \"{name}\" module in {took}ms"),
+        };
+        (compiled, line)
     };
     conf.note(Level::Info, line);
-    module.compiled = Some(found.compiled);
+    module.compiled = Some(compiled);
     Ok(())
+}
+
+/// How a module came to be.
+enum How {
+    Compiled,
+    Cached,
+    Precompiled,
+}
+
+/// A module that this process does not have.
+fn make(conf: &mut WasmConf, runtime: &Arc<dyn Runtime>, code: &Code) -> Result<(Arc<dyn Compiled>, How), String> {
+    let (wasm, digest) = match code {
+        Code::Artefact(source, _) => {
+            let compiled = runtime.load(source, None).map_err(|reason| reason.to_string())?;
+            return Ok((compiled, How::Precompiled));
+        }
+        Code::Module(wasm, digest) => (wasm, digest),
+    };
+    if let Some(compiled) = artefacts::find(conf, &**runtime, digest) {
+        return Ok((compiled, How::Cached));
+    }
+    let compiled = runtime.compile(wasm).map_err(|error| one_line(&format!("{error:#}")))?;
+    artefacts::keep(conf, &**runtime, digest, &*compiled);
+    Ok((compiled, How::Compiled))
 }
 
 fn link(log: Log<'_>, conf: &mut WasmConf, module: &mut Module, engine: &str) {

@@ -6,7 +6,7 @@ use ngx::{Arity, Conf, ConfError, Contexts, Directive};
 
 use super::problems::{At, duplicate, in_wasm, set, set_switch, words};
 use super::values::{self, FailurePolicy};
-use super::{WasmConf, dispatch, engines, metrics, module, shm};
+use super::{WasmConf, artefacts, dispatch, engines, metrics, module, shm};
 
 /// The least memory that a guest can have: one page of WebAssembly.
 const PAGE: usize = 64 << 10;
@@ -32,6 +32,7 @@ pub const DIRECTIVES: &[Directive] = &[
     inside(c"shm_queue", Arity::Range(2, 3), |cf| in_wasm(cf, shm::queue)),
     inside(c"engine", Arity::Exact(1), |cf| in_wasm(cf, engines::default_engine)),
     inside(c"compiler", Arity::Exact(1), |cf| in_wasm(cf, engines::default_compiler)),
+    inside(c"cache_path", Arity::Exact(1), |cf| in_wasm(cf, artefacts::cache_path)),
     inside(c"instances", Arity::Exact(1), |cf| {
         in_wasm(cf, |cf, conf| set(cf, &mut conf.settings.instances, values::count))
     }),
@@ -78,6 +79,9 @@ pub const DIRECTIVES: &[Directive] = &[
     flag(Contexts::WASM_WASMER, |cf| in_wasm(cf, |cf, conf| engines::flag(cf, conf, "wasmer"))),
     flag(Contexts::WASM_WASMI, |cf| in_wasm(cf, |cf, conf| engines::flag(cf, conf, "wasmi"))),
     flag(Contexts::WASM_V8, |cf| in_wasm(cf, |cf, conf| engines::flag(cf, conf, "v8"))),
+    Directive::new(c"cache_config", Contexts::WASM_WASMTIME, Arity::Exact(1), |cf| {
+        in_wasm(cf, |cf, conf| artefacts::cache_config(cf, conf, "wasmtime"))
+    }),
     compiler(Contexts::WASM_WASMTIME, |cf| in_wasm(cf, |cf, conf| engines::compiler(cf, conf, "wasmtime"))),
     compiler(Contexts::WASM_WASMER, |cf| in_wasm(cf, |cf, conf| engines::compiler(cf, conf, "wasmer"))),
     compiler(Contexts::WASM_WASMI, |cf| in_wasm(cf, |cf, conf| engines::compiler(cf, conf, "wasmi"))),
