@@ -81,6 +81,7 @@ check "unsafe only in ngx/ and engines/" "seconds" unsafe_places
 check "rooms that do not know each other" "seconds" rooms
 check "clippy: no nginx, no engine" "a minute" clippy -p engines -p ngx_wasmx_module --no-default-features
 check "clippy: no nginx, both engines" "3 min the first time" clippy -p engines -p ngx_wasmx_module --no-default-features --features wasmtime,wasmi
+check "clippy: wasmer" "2 min the first time" clippy -p engines --no-default-features --features wasmer
 check "clippy: nginx, wasmtime" "a minute" clippy --no-default-features --features nginx,wasmtime
 check "clippy: nginx, wasmi" "a minute" clippy --no-default-features --features nginx,wasmi
 check "clippy: nginx, both engines" "a minute" clippy -p ngx -p ngx_wasmx_module --no-default-features --features nginx,wasmtime,wasmi
