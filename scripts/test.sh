@@ -4,8 +4,8 @@
 #   FLAVOURS="release debug debian"   the nginxes that the module is tested in (see build-module.sh)
 #   TESTS=...                         what `cargo test` shall pick in them, e.g. TESTS=headers
 #   ENGINES=wasmtime,wasmi            the engines in the module
-#   PACKAGES="wasmtime wasmi"         the engines whose packages are made and tried; the first of ENGINES alone takes 2 to 3
-#                                     min, each other as many more, since its dependencies are built anew. Empty: none
+#   PACKAGES="wasmtime wasmi"         the engines whose packages are made and tried: the first of ENGINES, if it is not said,
+#                                     for which nothing but the module is built anew. Empty: none
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
