@@ -25,6 +25,12 @@ clippy() {
     cargo clippy --release --all-targets "$@" -- -D warnings -D clippy::undocumented_unsafe_blocks
 }
 
+# Its library is the module's sources once more, whose tests are those of the root package.
+clippy_tool() {
+    cargo clippy --release -p wasmx-tool --bins --tests --no-default-features --features wasmtime,wasmi \
+        -- -D warnings -D clippy::undocumented_unsafe_blocks
+}
+
 # The filters, as far as that goes without a WebAssembly toolchain: checked for the machine.
 clippy_guests() {
     cargo clippy --quiet --all --manifest-path "$1/Cargo.toml" --target-dir target/wasm/clippy -- -D warnings
@@ -85,7 +91,7 @@ check "clippy: wasmer" "2 min the first time" clippy -p engines --no-default-fea
 check "clippy: nginx, wasmtime" "a minute" clippy --no-default-features --features nginx,wasmtime
 check "clippy: nginx, wasmi" "a minute" clippy --no-default-features --features nginx,wasmi
 check "clippy: nginx, both engines" "a minute" clippy -p ngx -p ngx_wasmx_module --no-default-features --features nginx,wasmtime,wasmi
-check "clippy: the tool, both engines" "a minute" clippy -p wasmx-tool --no-default-features --features wasmtime,wasmi
+check "clippy: the tool, both engines" "a minute" clippy_tool
 check "clippy: tests and bench" "seconds" clippy -p wasmx-t -p wasmx-bench
 for workspace in examples/rust bench/guest; do
     check "clippy: the filters of $workspace" "seconds" clippy_guests "$workspace"

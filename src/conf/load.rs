@@ -114,11 +114,9 @@ fn code(module: &Module) -> Result<Code, String> {
     if source.is_artefact() {
         return Ok(Code::Artefact(source, digest));
     }
-    if source.bytes().is_empty() {
-        return Err(failed("unexpected EOF"));
-    }
     if module.path.extension().is_none_or(|extension| extension != "wat") {
-        return Ok(Code::Module(source.into_bytes(), digest));
+        let wasm = source.into_bytes();
+        return if wasm.is_empty() { Err(failed("unexpected EOF")) } else { Ok(Code::Module(wasm, digest)) };
     }
     match wat::parse_bytes(source.bytes()).map_err(|error| failed(&wat_reason(&error)))? {
         // The same module may stand in a text and in a file of its own.

@@ -3,13 +3,15 @@
 use engines::artefact::{Digest, Key, Keyed};
 use engines::{Config, Export, FlagError, Import, WasmEngine};
 
-#[cfg(not(any(feature = "wasmtime", feature = "wasmi")))]
-compile_error!("enable an engine: --features wasmtime, --features wasmi, or both");
+#[cfg(not(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi")))]
+compile_error!("enable an engine, or several: --features wasmtime,wasmer,wasmi");
 
 /// In the order in which they are the default of nginx.conf.
 pub const ENGINES: &[Engine] = &[
     #[cfg(feature = "wasmtime")]
     engine::<engines::Wasmtime>(),
+    #[cfg(feature = "wasmer")]
+    engine::<engines::Wasmer>(),
     #[cfg(feature = "wasmi")]
     engine::<engines::Wasmi>(),
 ];

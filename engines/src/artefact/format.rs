@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn each_part_of_the_key_counts() {
         let here = key();
-        let table: [(fn(&mut Key), &str); 10] = [
+        type Change = fn(&mut Key);
+        let table: [(Change, &str); 10] = [
             (|it| it.engine = "f".into(), "compiled for engine \"f\", here it is \"e\""),
             (|it| it.version = "1".into(), "compiled by version \"1\", here it is \"1.2.3+00000000\""),
             (|it| it.host = "9".into(), "compiled by WasmX \"9\", here it is \"0.1.0\""),

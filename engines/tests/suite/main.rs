@@ -23,6 +23,7 @@ mod deadlines;
 mod flags;
 mod forks;
 mod host;
+mod kept;
 mod linking;
 mod memory;
 mod modules;

@@ -36,7 +36,7 @@ fn no_thread_is_left_after_compiling<E: WasmEngine>() {
 
 /// nginx has its own use for the signals that are not faults, and is to be reached by all of them.
 fn signals_are_as_they_were<E: WasmEngine>() {
-    const NGINX: [libc::c_int; 8] = [
+    const OF_THE_HOST: [libc::c_int; 8] = [
         libc::SIGHUP,
         libc::SIGUSR1,
         libc::SIGUSR2,
@@ -51,7 +51,7 @@ fn signals_are_as_they_were<E: WasmEngine>() {
         unsafe {
             let mut mask = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
-            NGINX.map(|signal| {
+            OF_THE_HOST.map(|signal| {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 assert_eq!(libc::sigaction(signal, std::ptr::null(), &mut action), 0);
                 (action.sa_sigaction, libc::sigismember(&mask, signal))

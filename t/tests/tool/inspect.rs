@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wasmx_t::{filter, guest};
 
-use crate::{Folder, wasmx};
+use crate::{Folder, compiles, wasmx};
 
 #[track_caller]
 fn json(file: &str, code: i32) -> Value {
@@ -90,6 +90,9 @@ fn a_module_that_engines_refuse_is_not_fit() {
 
 #[test]
 fn one_engine_may_be_asked() {
+    if !compiles() {
+        return;
+    }
     let folder = Folder::new();
     let file = folder.file("a.wat", filter(""));
     let run = wasmx(&["inspect", &file, "--engine=wasmtime"]).ends_with(0).says("wasmtime");
@@ -110,6 +113,9 @@ fn what_is_no_module_cannot_be_read() {
 
 #[test]
 fn an_artefact_says_what_it_is_for() {
+    if !compiles() {
+        return;
+    }
     let folder = Folder::new();
     let options = ["--flag=cranelift_opt_level=none", "--memory-limit=64m", "--backtraces"];
     let artefact = folder.compiled(&guest("script"), &options);

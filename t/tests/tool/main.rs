@@ -20,6 +20,15 @@ fn tool() -> PathBuf {
     path
 }
 
+/// Whether the tool has wasmtime, as most tests want: it is built with the engines of the module.
+fn compiles() -> bool {
+    let compiles = Engine::Wasmtime.is_listed();
+    if !compiles {
+        eprintln!("SKIPPED: wasmtime is not in WASMX_ENGINES");
+    }
+    compiles
+}
+
 /// What a run of the tool came to.
 #[derive(Debug)]
 struct Run {
@@ -70,8 +79,14 @@ impl Folder {
     /// Compiles a module to an artefact.
     #[track_caller]
     fn compiled(&self, input: &Path, options: &[&str]) -> String {
+        self.compiled_for(Engine::Wasmtime, input, options)
+    }
+
+    #[track_caller]
+    fn compiled_for(&self, engine: Engine, input: &Path, options: &[&str]) -> String {
         let (input, output) = (input.to_str().expect("UTF-8"), self.at("compiled"));
-        wasmx(&[&["compile", input, &output, "--engine=wasmtime"], options].concat()).ends_with(0);
+        let engine = format!("--engine={engine}");
+        wasmx(&[&["compile", input, &output, &engine], options].concat()).ends_with(0);
         output
     }
 }

@@ -215,7 +215,10 @@ fn parted(text: &str) -> Option<(&str, &str)> {
 
 /// Up to two ` | ` part what is sent.
 fn parts(rest: &str) -> (&str, Option<&str>, &str) {
-    // With nothing before the first, its blank is gone.
+    // With nothing before the first, its blank is gone; with nothing at all, both are.
+    if rest == "|" {
+        return ("", Some(""), "");
+    }
     let rest = if let Some(after) = rest.strip_prefix("| ") { return split("", after) } else { rest };
     match parted(rest) {
         Some((first, after)) => split(first, after),
