@@ -127,7 +127,6 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     if exchange.failed() && r.header_sent() {
         return Status::ERROR;
     }
-    // What is sent after a switch of protocols is no body.
     if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) || r.is_upgraded() {
         return pass_unread(exchange, r, chain);
     }
@@ -145,13 +144,15 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
 
 /// Passes on a part that no filter wants to see; calls run before it.
 fn pass_unread(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
-    if !chain.is_empty() && !r.is_upgraded() {
-        if let Err(status) = call(exchange, r) {
+    // What is sent after a switch of protocols is no body.
+    let is_body = !chain.is_empty() && !r.is_upgraded();
+    match if is_body { call(exchange, r) } else { Ok(()) } {
+        Ok(()) => http::next_body_filter(r, chain),
+        Err(status) => {
             chain.consume();
-            return status;
+            status
         }
     }
-    http::next_body_filter(r, chain)
 }
 
 /// Runs the calls of a body that no filter wants to see; with filters that do, they run among these.

@@ -149,11 +149,15 @@ fn a_failure_shows_on_the_status_page(engine: Engine) {
     let ng = nginx(engine, &functions())
         .location("/trap", "wasm_call content a trap;")
         .location("/say", "wasm_call content a say;")
-        .location("/status", "wasm_status json;")
+        .location("/status", "wasm_status;")
         .start();
     ng.get("/say").status(200);
     ng.get("/trap").status(500);
-    let page = ng.get("/status");
-    page.status(200).body_has("\"a\"");
-    ng.get("/say").status(200);
+    let page = ng.get("/status").text();
+    for (name, expected) in [("calls", " 2"), ("failures", " 1"), ("traps", " 1"), ("restarts", " 1")] {
+        let name = format!("wasmx_filter_{name}_total{{");
+        let line = page.lines().find(|line| line.starts_with(&name)).unwrap_or_default();
+        assert!(line.contains("filter=\"a\"") && line.ends_with(expected), "{name} {line:?}\n{page}");
+    }
+    ng.get("/say").status(200).body("said\n");
 }
