@@ -7,6 +7,7 @@
 mod args;
 mod artefacts;
 mod cache;
+mod chain;
 mod dispatch;
 mod engines;
 mod http;
@@ -25,8 +26,9 @@ use std::time::Duration;
 
 use ngx::{Cycle, Failed, Level};
 
+pub use self::chain::{Call, Chain, Filter, Link};
 pub use self::dispatch::{DispatchConf, DispatchMain, Hosts, Tls};
-pub use self::http::{Chain, DIRECTIVES as HTTP_DIRECTIVES, Filter, HttpConf, LocConf};
+pub use self::http::{DIRECTIVES as HTTP_DIRECTIVES, HttpConf, LocConf};
 pub use self::metrics::MetricsConf;
 pub use self::module::Module;
 use self::problems::{At, Problems};
@@ -42,6 +44,8 @@ pub struct WasmConf {
     pub modules: Vec<Module>,
     /// Every `proxy_wasm` line, by [`Filter::id`].
     pub filters: Vec<Arc<Filter>>,
+    /// Every `wasm_call` line.
+    pub wasm_calls: Vec<Arc<Call>>,
     /// The engines in use, from [`init_conf`] on.
     pub runtimes: Vec<Arc<dyn Runtime>>,
     /// What guests read as their environment.
@@ -87,6 +91,7 @@ impl Default for WasmConf {
         Self {
             modules: Vec::new(),
             filters: Vec::new(),
+            wasm_calls: Vec::new(),
             runtimes: Vec::new(),
             environ: Arc::default(),
             time_limit: Some(Duration::from_secs(1)),
@@ -122,6 +127,22 @@ impl WasmConf {
     /// The filters of the module at that index, in the order of nginx.conf.
     fn filters_of(&self, module: usize) -> Vec<Arc<Filter>> {
         self.filters.iter().filter(|filter| filter.module.get() == Some(&module)).cloned().collect()
+    }
+
+    /// Whether a `wasm_call` line names the module at that index.
+    pub fn calls_module(&self, module: usize) -> bool {
+        self.wasm_calls.iter().any(|call| call.module.get() == Some(&module))
+    }
+
+    /// The functions of a module that `wasm_call` lines name, each once.
+    fn functions_of(&self, module: &str) -> Vec<&str> {
+        let mut functions = Vec::new();
+        for call in self.wasm_calls.iter().filter(|call| call.name == module) {
+            if !functions.contains(&call.function.as_str()) {
+                functions.push(&call.function);
+            }
+        }
+        functions
     }
 
     fn note(&mut self, level: Level, line: String) {

@@ -6,6 +6,7 @@
 
 pub mod metrics;
 pub mod proxy_wasm;
+pub mod raw;
 pub mod shm;
 pub mod status;
 pub mod wasi;

@@ -1,5 +1,5 @@
-//! A worker's VMs: one for each module that a `proxy_wasm` line names, with its root contexts and ticks, and those
-//! made for single requests. A VM that trapped is replaced here.
+//! A worker's VMs: one for each module that a `proxy_wasm` or `wasm_call` line names, with its root contexts and ticks,
+//! and those made for single requests. A VM that trapped is replaced here.
 
 mod host;
 mod instance;
@@ -111,20 +111,20 @@ pub fn stop() {
 }
 
 impl Worker {
-    /// The VM of a module's root contexts; `None` while it cannot start.
-    pub fn roots(&self, filter: &Filter) -> Option<Rc<Instance>> {
-        self.slots.get(*filter.module.get()?)?.running(self)
+    /// The VM of a module's root contexts, by the module's index; `None` while it cannot start.
+    pub fn roots(&self, module: usize) -> Option<Rc<Instance>> {
+        self.slots.get(module)?.running(self)
     }
 
-    /// A VM for one request with the roots of `filters`, which share the module of the first. Nothing of another request
+    /// A VM for one request of the module at that index, with the roots of `filters`, which are of it. Nothing of another request
     /// is in it. `None` when the guest does not start, which has been logged.
     pub fn instance<'a>(
         &self,
+        module: usize,
         filters: impl Iterator<Item = &'a Arc<Filter>> + Clone,
         log: Log<'_>,
     ) -> Option<Rc<Instance>> {
-        let slot = self.slots.get(*filters.clone().next()?.module.get()?)?;
-        slot.instance(filters, self, log)
+        self.slots.get(module)?.instance(filters, self, log)
     }
 
     /// Takes back a VM that has served its request.
@@ -170,9 +170,9 @@ impl Worker {
         self.vms.borrow().get(&caller.id.vm)?.upgrade()
     }
 
-    /// A filter failed a request.
-    pub fn filter_failed(&self, filter: &Filter) {
-        if let Some(slot) = filter.module.get().and_then(|module| self.slots.get(*module)) {
+    /// A filter or a function of the module at that index failed a request.
+    pub fn filter_failed(&self, module: usize) {
+        if let Some(slot) = self.slots.get(module) {
             slot.filter_failed();
         }
     }

@@ -1,6 +1,19 @@
-//! The arguments of `module` and `proxy_wasm`: pure parsers over words.
+//! The arguments of `module`, `proxy_wasm` and `wasm_call`: pure parsers over words.
 
 use super::values::{self, Digest};
+use crate::raw::Phase;
+
+/// Phases of nginx's, and of modules like this one, in which `wasm_call` does nothing.
+const OTHER_PHASES: [&[u8]; 8] = [
+    b"post_read",
+    b"server_rewrite",
+    b"find_config",
+    b"post_rewrite",
+    b"preaccess",
+    b"post_access",
+    b"precontent",
+    b"trailer_filter",
+];
 
 /// Where a configuration for a guest comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +44,14 @@ pub enum FilterArgs<'a> {
         root_id: &'a [u8],
         config: Source<'a>,
     },
+}
+
+/// What follows the name of a `wasm_call` directive.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CallArgs<'a> {
+    pub phase: Phase,
+    pub module: &'a str,
+    pub function: &'a str,
 }
 
 /// Reads `name path [config] [engine=NAME] [sha256=HEX] [config_file=PATH]`. `engines` are those compiled in.
@@ -85,6 +106,39 @@ pub fn proxy_wasm<'a>(words: &[&'a [u8]]) -> Result<FilterArgs<'a>, String> {
     }
     let (root_id, config) = (root_id.unwrap_or_default(), source.unwrap_or(Source::Inline(b"")));
     Ok(FilterArgs::Filter { module, root_id, config })
+}
+
+/// Reads `phase module function`.
+///
+/// # Errors
+/// The text of the mistake.
+pub fn wasm_call<'a>(words: &[&'a [u8]]) -> Result<CallArgs<'a>, String> {
+    let [phase, module, function] = words else {
+        return Err("invalid number of arguments in \"wasm_call\" directive".to_owned());
+    };
+    let phase = self::phase(phase)?;
+    let module = values::utf8("module name", module)?;
+    if module.is_empty() {
+        return Err("invalid module name \"\"".to_owned());
+    }
+    let function = values::utf8("function name", function)?;
+    if function.is_empty() {
+        return Err("invalid function name \"\"".to_owned());
+    }
+    Ok(CallArgs { phase, module, function })
+}
+
+fn phase(word: &[u8]) -> Result<Phase, String> {
+    if let Some(phase) = Phase::ALL.into_iter().find(|phase| phase.name().as_bytes() == word) {
+        return Ok(phase);
+    }
+    let text = String::from_utf8_lossy(word);
+    let kind = match word {
+        b"" => "invalid",
+        _ if OTHER_PHASES.contains(&word) => "unsupported",
+        _ => "unknown",
+    };
+    Err(format!("{kind} phase \"{text}\""))
 }
 
 /// The engine that a configuration seems to name, though this build does not have it: worth a warning.
@@ -206,6 +260,25 @@ mod tests {
     fn off_alone_is_no_filter() {
         assert_eq!(filter(&["off"]), Ok(FilterArgs::Off));
         assert!(matches!(filter(&["off", "config"]), Ok(FilterArgs::Filter { module: "off", .. })));
+    }
+
+    #[test]
+    fn a_call_has_a_phase_a_module_and_a_function() {
+        let call = |words: [&'static str; 3]| wasm_call(&words.map(str::as_bytes));
+        for phase in Phase::ALL {
+            assert_eq!(call([phase.name(), "a", "f"]), Ok(CallArgs { phase, module: "a", function: "f" }));
+        }
+        let mistakes = [
+            (["", "a", "f"], "invalid phase \"\""),
+            (["foo", "a", "f"], "unknown phase \"foo\""),
+            (["Log", "a", "f"], "unknown phase \"Log\""),
+            (["post_read", "a", "f"], "unsupported phase \"post_read\""),
+            (["log", "", "f"], "invalid module name \"\""),
+            (["log", "a", ""], "invalid function name \"\""),
+        ];
+        for (words, text) in mistakes {
+            assert_eq!(call(words), Err(text.to_owned()));
+        }
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! Directives of `http {}`, its servers and locations: chains of filters and how they run.
 
 use std::ffi::CStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ngx::http::{BodyHandlers, Merge};
 use ngx::{Arity, Conf, ConfError, Contexts, Directive, Failed};
 
-use super::args::{self, FilterArgs};
+use super::chain::{self, Chain};
 use super::dispatch::{self, LocCalls};
-use super::problems::{At, in_http, set, set_switch, words};
+use super::problems::{in_http, set, set_switch};
 use super::values::{self, FailurePolicy, Isolation};
-use super::{WasmConf, module, status, wasm_block};
+use super::{WasmConf, status, wasm_block};
 use crate::proxy_wasm::host::PropertyFormat;
-use crate::proxy_wasm::vm::{Callbacks, FilterConfig};
+use crate::raw::Phase;
 use crate::status::Format;
 
 /// The http module's main configuration.
@@ -21,37 +21,6 @@ use crate::status::Format;
 pub struct HttpConf {
     /// How content handlers want the body of a request.
     pub body_handlers: BodyHandlers,
-}
-
-/// A `proxy_wasm` line.
-pub struct Filter {
-    /// Its index in [`WasmConf::filters`].
-    pub id: u32,
-    pub config: Arc<FilterConfig>,
-    /// The index of its module in [`WasmConf::modules`], from `init_conf` on.
-    pub module: OnceLock<usize>,
-    /// What its module exports, from `init_conf` on.
-    pub callbacks: OnceLock<Callbacks>,
-    pub(super) at: At,
-}
-
-/// The filters of a location, in the order of nginx.conf.
-#[derive(Clone, Default)]
-pub struct Chain {
-    pub filters: Vec<Arc<Filter>>,
-    callbacks: OnceLock<Callbacks>,
-}
-
-impl Chain {
-    /// What any of its filters exports.
-    pub fn callbacks(&self) -> Callbacks {
-        *self.callbacks.get_or_init(|| self.filters.iter().filter_map(|f| f.callbacks.get()).copied().collect())
-    }
-
-    /// Those of its filters that are of the same module as `filter`.
-    pub fn of_module(&self, filter: &Filter) -> impl Iterator<Item = &Arc<Filter>> + Clone {
-        self.filters.iter().filter(|other| other.module.get() == filter.module.get())
-    }
 }
 
 /// A location's configuration.
@@ -85,12 +54,13 @@ impl LocConf {
         self.headers_in_access.unwrap_or(false)
     }
 
-    pub fn postpone_rewrite(&self) -> bool {
-        self.postpone_rewrite.unwrap_or(false)
-    }
-
-    pub fn postpone_access(&self) -> bool {
-        self.postpone_access.unwrap_or(false)
+    /// Whether what runs in a phase does so after all other handlers of that phase.
+    pub fn postpones(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Rewrite => self.postpone_rewrite.unwrap_or(false),
+            Phase::Access => self.postpone_access.unwrap_or(false),
+            _ => false,
+        }
     }
 
     pub fn failure_policy(&self, wasm: &WasmConf) -> FailurePolicy {
@@ -143,7 +113,8 @@ pub fn inherit<T: Clone>(own: &mut Option<T>, parent: &Option<T>) {
 
 /// Every directive of `http {}`.
 pub const DIRECTIVES: &[Directive] = &[
-    anywhere(c"proxy_wasm", Arity::Range(1, 4), |cf| in_http(cf, proxy_wasm)),
+    anywhere(c"proxy_wasm", Arity::Range(1, 4), |cf| in_http(cf, chain::proxy_wasm)),
+    anywhere(c"wasm_call", Arity::Exact(3), |cf| in_http(cf, chain::wasm_call)),
     anywhere(c"proxy_wasm_isolation", Arity::Exact(1), |cf| {
         in_http(cf, |cf, loc, _| set(cf, &mut loc.isolation, values::isolation))
     }),
@@ -188,40 +159,6 @@ const fn anywhere(name: &'static CStr, arity: Arity, handler: fn(Conf<'_>) -> Re
 /// The handler of a directive about calls that may stand on any level.
 fn calls(handler: dispatch::Handler) -> impl FnOnce(Conf<'_>, &mut LocConf, &mut WasmConf) -> Result<(), String> {
     move |cf, loc, _| handler(cf, &mut loc.calls.settings)
-}
-
-/// `proxy_wasm module [config] [root_id=NAME] [config_file=PATH]`, or `proxy_wasm off`
-fn proxy_wasm(cf: Conf<'_>, loc: &mut LocConf, conf: &mut WasmConf) -> Result<(), String> {
-    let words = words(cf);
-    let (module, root_id, source) = match args::proxy_wasm(&words)? {
-        FilterArgs::Off if loc.chain.is_some() => return Err(beside_off()),
-        FilterArgs::Off => {
-            loc.chain = Some(Arc::default());
-            return Ok(());
-        }
-        FilterArgs::Filter { module, root_id, config } => (module, root_id, config),
-    };
-    if loc.chain.as_ref().is_some_and(|chain| chain.filters.is_empty()) {
-        return Err(beside_off());
-    }
-    let config =
-        FilterConfig { name: module.to_owned(), root_id: root_id.to_vec(), config: module::bytes(cf, source)? };
-    let id = u32::try_from(conf.filters.len()).map_err(|_| "too many filters".to_owned())?;
-    let filter = Arc::new(Filter {
-        id,
-        config: Arc::new(config),
-        module: OnceLock::new(),
-        callbacks: OnceLock::new(),
-        at: At::of(cf),
-    });
-    conf.filters.push(filter.clone());
-    // Nobody shares the chain while its level is being read.
-    Arc::make_mut(loc.chain.get_or_insert_default()).filters.push(filter);
-    Ok(())
-}
-
-fn beside_off() -> String {
-    "\"proxy_wasm off\" cannot stand beside other \"proxy_wasm\" directives".to_owned()
 }
 
 /// `wasm_response_body_buffers number size`

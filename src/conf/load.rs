@@ -34,7 +34,7 @@ pub fn run(cycle: Cycle<'_>, conf: &mut WasmConf) {
     trial::run(log, conf);
 }
 
-/// Gives each filter its module.
+/// Gives each filter and each call its module.
 fn resolve(log: Log<'_>, conf: &mut WasmConf) {
     for filter in &conf.filters {
         let name = &filter.config.name;
@@ -42,6 +42,14 @@ fn resolve(log: Log<'_>, conf: &mut WasmConf) {
             // The only place where it is set.
             Some(index) => _ = filter.module.set(index),
             None => conf.problems.tell(log, &filter.at, format_args!("no \"{name}\" module defined")),
+        }
+    }
+    for call in &conf.wasm_calls {
+        let name = &call.name;
+        match conf.modules.iter().position(|module| module.name == *name) {
+            // The only place where it is set.
+            Some(index) => _ = call.module.set(index),
+            None => conf.problems.tell(log, &call.at, format_args!("no \"{name}\" module defined")),
         }
     }
 }
@@ -202,6 +210,7 @@ fn link(log: Log<'_>, conf: &mut WasmConf, module: &mut Module, engine: &str) {
         config: module.config.clone(),
         start_limit: conf.start_limit,
         done_patience: DONE_PATIENCE,
+        functions: conf.functions_of(&module.name).into_iter().map(str::to_owned).collect(),
     };
     match compiled.link(config) {
         Ok(program) => module.program = Some(program),

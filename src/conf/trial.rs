@@ -1,4 +1,4 @@
-//! The trial start: each filter is started once in the master, in an instance that is dropped, so that a filter that
+//! The trial start: each filter, and each module that is called, is started once in the master, in an instance that is dropped, so that one that
 //! says no fails `nginx -t` and a reload rather than the workers.
 
 use std::sync::Arc;
@@ -7,20 +7,26 @@ use ::engines::Ticker;
 use ngx::{Log, error};
 
 use super::load::describe;
-use super::{Filter, WasmConf, metrics};
+use super::{Call, Filter, WasmConf, metrics};
 use crate::proxy_wasm::vm::{Program, StartError, Vm, VmKind};
 use crate::worker::WorkerHost;
 use crate::worker::metrics::Scope;
 
-/// Starts the filters of every module. No thread is left when it returns: nginx is about to fork.
+/// Starts every module that is in use, with its filters. No thread is left when it returns: nginx is about to fork.
 pub fn run(log: Log<'_>, conf: &mut WasmConf) {
     let _tickers = clocks(conf);
     let store = metrics::for_trial(conf);
     for index in 0..conf.modules.len() {
+        let Some(program) = conf.modules[index].program.clone() else { continue };
         let filters = conf.filters_of(index);
-        let Some(program) = conf.modules[index].program.clone().filter(|_| !filters.is_empty()) else {
+        check_functions(log, conf, index, &*program);
+        if filters.is_empty() {
+            if conf.calls_module(index) {
+                let scope = metrics::scope(store.as_ref(), program.name());
+                start_alone(log, conf, index, &program, scope);
+            }
             continue;
-        };
+        }
         for filter in &filters {
             // The only place where it is set.
             _ = filter.callbacks.set(program.callbacks());
@@ -35,8 +41,36 @@ pub fn run(log: Log<'_>, conf: &mut WasmConf) {
 /// The clocks by which start limits are seen, until they are dropped.
 fn clocks(conf: &WasmConf) -> Vec<Ticker> {
     match conf.start_limit {
-        Some(limit) if !conf.filters.is_empty() => conf.runtimes.iter().filter_map(|r| r.ticker(limit)).collect(),
+        Some(limit) if !(conf.filters.is_empty() && conf.wasm_calls.is_empty()) => {
+            conf.runtimes.iter().filter_map(|r| r.ticker(limit)).collect()
+        }
         _ => Vec::new(),
+    }
+}
+
+/// Tells the functions that are called and not there.
+fn check_functions(log: Log<'_>, conf: &mut WasmConf, module: usize, program: &dyn Program<WorkerHost>) {
+    let missing = |call: &&Arc<Call>| call.module.get() == Some(&module) && !program.has_function(call.index);
+    for call in conf.wasm_calls.iter().filter(missing) {
+        let text = format_args!("no \"{}\" function defined in \"{}\" module", call.function, call.name);
+        conf.problems.tell(log, &call.at, text);
+    }
+}
+
+/// Starts a module that is called and is no filter.
+fn start_alone(
+    log: Log<'_>,
+    conf: &mut WasmConf,
+    module: usize,
+    program: &Arc<dyn Program<WorkerHost>>,
+    metrics: Option<Arc<Scope>>,
+) {
+    let started = program.clone().start(WorkerHost::trial(conf, metrics), VmKind::Root);
+    if let Err(failure) = started {
+        let name = program.name();
+        log_trap(log, &**program, &failure);
+        let text = format_args!("[wasm] failed initializing \"{name}\" module ({failure})");
+        conf.problems.tell(log, &conf.modules[module].at, text);
     }
 }
 
@@ -73,10 +107,14 @@ fn start(
 /// Tells why a filter did not start: the trap, if it was one, then what it means.
 fn tell(log: Log<'_>, conf: &mut WasmConf, program: &dyn Program<WorkerHost>, filter: &Filter, failure: &StartError) {
     let name = program.name();
-    if let Some(trap) = failure.trap() {
-        let backtrace = trap.backtrace().map(|frames| format!(" {frames}")).unwrap_or_default();
-        error!(log, "[wasm] {trap}{backtrace} <{}>", describe(name, program.engine()));
-    }
+    log_trap(log, program, failure);
     let text = format_args!("[proxy-wasm] failed initializing \"{name}\" filter ({failure})");
     conf.problems.tell(log, &filter.at, text);
+}
+
+fn log_trap(log: Log<'_>, program: &dyn Program<WorkerHost>, failure: &StartError) {
+    if let Some(trap) = failure.trap() {
+        let backtrace = trap.backtrace().map(|frames| format!(" {frames}")).unwrap_or_default();
+        error!(log, "[wasm] {trap}{backtrace} <{}>", describe(program.name(), program.engine()));
+    }
 }

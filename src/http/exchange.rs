@@ -5,26 +5,30 @@
 //! continue, to close) is noted in cells here and done after the guest has returned.
 
 mod calls;
+mod member;
+mod raw;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ngx::http::{Handle, Request};
 use ngx::{Posted, error};
 
-use super::Stream;
+use self::member::Member;
+use self::raw::Wanted;
 use super::body::ResponseBody;
 use super::early::Early;
 use super::hold::Holds;
+use super::phases::Place;
 use super::request_body::RequestBody;
 use super::trailers::Trailers;
-use crate::conf::{Chain, FailurePolicy, Filter, Isolation, LocConf, WasmConf};
+use crate::conf::{FailurePolicy, Isolation, Link, LocConf, WasmConf};
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::chain::{self, Answer, Cursor, Step};
 use crate::proxy_wasm::host::{LocalResponse, PropertyFormat};
 use crate::proxy_wasm::vm::{Callback, Callbacks};
+use crate::raw::Phase;
 use crate::worker::{self, Instance};
 
 /// How far the request side has come.
@@ -65,21 +69,19 @@ impl Side {
     }
 }
 
-/// One filter of the chain, for this request.
-struct Member {
-    filter: Arc<Filter>,
-    /// Its VM and its context there; `None` when the VM could not be had.
-    context: Option<(Rc<Instance>, u32)>,
-    /// It failed, and the policy is `open`.
-    skipped: Cell<bool>,
-}
-
 /// The state of one request, or subrequest, in its chain.
 pub(super) struct Exchange {
     handle: Handle,
     members: Vec<Member>,
     pub(super) callbacks: Callbacks,
     policy: FailurePolicy,
+    isolation: Isolation,
+    /// Where filters see the request.
+    pub(super) home: Place,
+    /// Where the calls of the rewrite, the access and the content phase run.
+    pub(super) places: [Place; 3],
+    /// It began with an error page.
+    pub(super) in_error_page: bool,
     limit: Option<Duration>,
     pub(super) format: PropertyFormat,
     /// How many bytes of a response body a pause may collect.
@@ -111,6 +113,8 @@ pub(super) struct Exchange {
     asked: Cell<Option<(Side, usize)>>,
     /// Filters that asked to go on, by their place in the chain.
     pub(super) resumed: RefCell<Vec<(Side, usize)>>,
+    /// What calls have answered in the running phase.
+    wanted: Wanted,
     reply: RefCell<Option<LocalResponse>>,
     /// A local response was sent: whatever else comes for this request is dropped.
     replied: Cell<bool>,
@@ -123,20 +127,24 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Opens a context in each filter of the chain of this location; `None` when there is no chain.
+    /// Opens a context in each filter of the chain of this location; `None` when there is no chain, or an empty one.
     pub(super) fn open(r: Request<'_>, loc: &LocConf, wasm: &WasmConf) -> Option<Rc<Self>> {
-        let chain = loc.chain.as_ref().filter(|chain| !chain.filters.is_empty())?;
+        let chain = loc.chain.as_ref().filter(|chain| !chain.is_empty())?;
         let mut exchange = Self::empty(r);
-        exchange.members = Self::members(r, chain, loc.isolation(), exchange.handle);
+        exchange.members = Member::open_all(r, chain, loc.isolation(), exchange.handle);
         exchange.callbacks = chain.callbacks();
         exchange.policy = loc.failure_policy(wasm);
+        exchange.isolation = loc.isolation();
+        exchange.home = Place::of_filters(loc);
+        exchange.places = Place::of_all_calls(loc);
+        exchange.in_error_page = r.is_error_page();
         exchange.limit = loc.time_limit(wasm);
         exchange.format = loc.property_format();
         exchange.body_buffers = loc.response_body_buffers();
         exchange.headers_stop_alone = loc.headers_stop_alone();
-        exchange.stage.set(Stage::Headers);
+        exchange.stage.set(if chain.has_filters() { Stage::Headers } else { Stage::Passed });
         for index in 0..exchange.members.len() {
-            if exchange.members[index].context.is_none() {
+            if exchange.members[index].lacks_context() {
                 exchange.member_failed(index, r);
             }
         }
@@ -150,6 +158,10 @@ impl Exchange {
             members: Vec::new(),
             callbacks: Callbacks::empty(),
             policy: FailurePolicy::Closed,
+            isolation: Isolation::default(),
+            home: Place::default(),
+            places: [Place::default(); 3],
+            in_error_page: false,
             limit: None,
             format: PropertyFormat::default(),
             body_buffers: 0,
@@ -169,6 +181,7 @@ impl Exchange {
             holds: Holds::default(),
             asked: Cell::new(None),
             resumed: RefCell::default(),
+            wanted: Wanted::default(),
             reply: RefCell::default(),
             replied: Cell::new(false),
             closing: Cell::new(false),
@@ -182,29 +195,6 @@ impl Exchange {
     /// Lets a subrequest's state end with this request.
     pub(super) fn adopt(&self, subrequest: &Rc<Self>) {
         self.subrequests.borrow_mut().push((subrequest.handle, subrequest.clone()));
-    }
-
-    fn members(r: Request<'_>, chain: &Chain, isolation: Isolation, handle: Handle) -> Vec<Member> {
-        let mut members: Vec<Member> = Vec::with_capacity(chain.filters.len());
-        for filter in &chain.filters {
-            let instance = match isolation {
-                Isolation::None => worker::with(|worker| worker.roots(filter)).flatten(),
-                Isolation::Filter => instance(r, std::iter::once(filter)),
-                Isolation::Stream => {
-                    let same = members.iter().find(|m| m.filter.module.get() == filter.module.get());
-                    match same {
-                        Some(member) => member.context.as_ref().map(|(instance, _)| instance.clone()),
-                        None => instance(r, chain.of_module(filter)),
-                    }
-                }
-            };
-            let context = instance.and_then(|instance| {
-                let context = instance.open(filter.id, Stream::new(handle, members.len()))?;
-                Some((instance, context))
-            });
-            members.push(Member { filter: filter.clone(), context, skipped: Cell::new(false) });
-        }
-        members
     }
 
     pub(super) fn failed(&self) -> bool {
@@ -414,6 +404,12 @@ impl Exchange {
 
     fn call(&self, index: usize, r: Request<'_>, callback: Callback) -> Action {
         let member = &self.members[index];
+        if let Link::Call(_) = member.link {
+            if let Some(phase) = self.phase_of(callback) {
+                self.run_call(index, r, phase);
+            }
+            return Action::Continue;
+        }
         let Some((instance, context)) = member.context.as_ref().filter(|_| !member.skipped.get()) else {
             return Action::Continue;
         };
@@ -432,16 +428,20 @@ impl Exchange {
         if member.skipped.replace(true) {
             return;
         }
-        worker::with(|worker| worker.filter_failed(&member.filter));
-        let name = &member.filter.config.name;
-        match self.policy {
-            FailurePolicy::Open => {
-                error!(r.log(), "[proxy-wasm] \"{name}\" filter failed, the request goes on without it");
+        if let Some(module) = member.link.module() {
+            worker::with(|worker| worker.filter_failed(module));
+        }
+        let and = match self.policy {
+            FailurePolicy::Open => "goes on without it",
+            FailurePolicy::Closed if self.failed.replace(true) => return,
+            FailurePolicy::Closed => "ends",
+        };
+        match &member.link {
+            Link::Filter(filter) => {
+                error!(r.log(), "[proxy-wasm] \"{}\" filter failed, the request {and}", filter.config.name);
             }
-            FailurePolicy::Closed if self.failed.get() => {}
-            FailurePolicy::Closed => {
-                error!(r.log(), "[proxy-wasm] \"{name}\" filter failed, the request ends");
-                self.failed.set(true);
+            Link::Call(call) => {
+                error!(r.log(), "[wasm] \"{}.{}\" call failed, the request {and}", call.name, call.function);
             }
         }
     }
@@ -563,7 +563,10 @@ impl Exchange {
             Some(r) => r.log(),
             None => ngx::Log::cycle(),
         };
-        for member in &self.members {
+        for (index, member) in self.members.iter().enumerate() {
+            if let Some(r) = r.filter(|r| r.is_main()) {
+                self.run_call(index, r, Phase::Log);
+            }
             if let Some((instance, context)) = &member.context {
                 if instance.alive() {
                     // A failure here is logged, and there is nothing left to end.
@@ -576,19 +579,15 @@ impl Exchange {
     }
 }
 
-fn instance<'a>(r: Request<'_>, filters: impl Iterator<Item = &'a Arc<Filter>> + Clone) -> Option<Rc<Instance>> {
-    worker::with(|worker| worker.instance(filters, r.log())).flatten()
-}
-
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.close(None);
-        for Member { filter, context, .. } in self.members.drain(..) {
+        for member in self.members.drain(..) {
             // One that other members share is given back by the last of them.
-            if let (Some((instance, _)), Some(module)) = (context, filter.module.get())
+            if let Some((module, instance)) = member.into_instance()
                 && instance.reusable()
             {
-                worker::with(|worker| worker.take_back(*module, instance));
+                worker::with(|worker| worker.take_back(module, instance));
             }
         }
     }

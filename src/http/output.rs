@@ -14,6 +14,7 @@ use super::part::{Fate, Orders};
 use super::{phases, reply, trailers};
 use crate::proxy_wasm::chain::Step;
 use crate::proxy_wasm::vm::{Callback, Callbacks};
+use crate::raw::Phase;
 
 /// What nginx calls with a response's header, before every other filter.
 pub fn header_filter(r: Request<'_>) -> Status {
@@ -34,7 +35,7 @@ pub fn header_filter(r: Request<'_>) -> Status {
 /// Takes the header through the chain as far as it goes.
 fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
     let bodyless = has_no_body(r);
-    let flow = exchange.run(r, Step::ResponseHeaders, || Callback::ResponseHeaders {
+    let flow = exchange.run_phase(r, Step::ResponseHeaders, || Callback::ResponseHeaders {
         count: u32::try_from(r.response_headers().count()).unwrap_or(u32::MAX).saturating_add(1),
         end_of_stream: bodyless,
     });
@@ -116,7 +117,7 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     let waits = header_waits || body.has_input() || (!chain.is_empty() && body.is_busy(r));
     if waits || chain.iter().any(|buf| buf.is_file()) {
         if !header_waits && !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) && !body.has_input() {
-            return http::next_body_filter(r, chain);
+            return pass_unread(exchange, r, chain);
         }
         if body.add_input(r, chain).is_err() {
             return Status::ERROR;
@@ -126,9 +127,8 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     if exchange.failed() && r.header_sent() {
         return Status::ERROR;
     }
-    // What is sent after a switch of protocols is no body.
     if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) || r.is_upgraded() {
-        return http::next_body_filter(r, chain);
+        return pass_unread(exchange, r, chain);
     }
     let bytes = chain.len();
     let orders = body.count(Orders::of(chain), bytes);
@@ -140,6 +140,33 @@ fn part(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
     body.part.forget();
     say_what_is_kept(exchange, r);
     status
+}
+
+/// Passes on a part that no filter wants to see; calls run before it.
+fn pass_unread(exchange: &Exchange, r: Request<'_>, chain: Chain<'_>) -> Status {
+    // What is sent after a switch of protocols is no body.
+    let is_body = !chain.is_empty() && !r.is_upgraded();
+    match if is_body { call(exchange, r) } else { Ok(()) } {
+        Ok(()) => http::next_body_filter(r, chain),
+        Err(status) => {
+            chain.consume();
+            status
+        }
+    }
+}
+
+/// Runs the calls of a body that no filter wants to see; with filters that do, they run among these.
+///
+/// # Errors
+/// What the body filter returns when one failed.
+fn call(exchange: &Exchange, r: Request<'_>) -> Result<(), Status> {
+    if !exchange.has_calls(Phase::BodyFilter) {
+        return Ok(());
+    }
+    match exchange.run_calls(r, Phase::BodyFilter) {
+        Flow::Next => Ok(()),
+        flow => Err(refuse(exchange, r, flow)),
+    }
 }
 
 /// Tells nginx whether we keep something of the response: it ends no request before.
@@ -218,7 +245,7 @@ fn show(exchange: &Exchange, r: Request<'_>, first: usize, orders: &mut Orders) 
 fn pass_input(exchange: &Exchange, r: Request<'_>) -> Status {
     let body = &exchange.body;
     if !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) {
-        return body.send_input(r);
+        return call(exchange, r).map_or_else(|status| status, |()| body.send_input(r));
     }
     while body.has_input() {
         if body.is_busy(r) {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ngx::http::{self, BodyHandler, Handle, Phase, PhaseHandler, Request};
+use ngx::http::{self, BodyHandler, Handle, PhaseHandler, Request};
 use ngx::{Conf, Failed, Status};
 
 use super::exchange::{Exchange, Flow, Side, Stage};
@@ -11,6 +11,7 @@ use crate::conf::LocConf;
 use crate::modules::{Core, Http};
 use crate::proxy_wasm::chain::Step;
 use crate::proxy_wasm::vm::{Callback, Callbacks};
+use crate::raw::Phase;
 
 /// The state of a request that is in a chain.
 pub(super) fn exchange(r: Request<'_>) -> Option<Rc<Exchange>> {
@@ -42,72 +43,128 @@ fn exchange_or_empty(r: Request<'_>) -> Option<Rc<Exchange>> {
     r.set_ctx(exchange.clone()).then_some(exchange)
 }
 
+/// One of our places in nginx's phases, before the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    phase: Phase,
+    /// After every other handler of the phase, rather than before.
+    postponed: bool,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { phase: Phase::Rewrite, postponed: false }
+    }
+}
+
+impl Place {
+    /// Where the filters of a location see the request.
+    pub(super) fn of_filters(loc: &LocConf) -> Self {
+        Self::of_calls(loc, if loc.headers_in_access() { Phase::Access } else { Phase::Rewrite })
+    }
+
+    fn of_calls(loc: &LocConf, phase: Phase) -> Self {
+        Self { phase, postponed: loc.postpones(phase) }
+    }
+
+    pub(super) fn of_all_calls(loc: &LocConf) -> [Self; 3] {
+        [Phase::Rewrite, Phase::Access, Phase::Content].map(|phase| Self::of_calls(loc, phase))
+    }
+
+    pub(super) fn phase(self) -> Phase {
+        self.phase
+    }
+
+    /// Whether a chain of this location has something to do here.
+    fn begins(self, loc: &LocConf) -> bool {
+        let Some(chain) = &loc.chain else { return false };
+        chain.has_filters() && Self::of_filters(loc) == self
+            || chain.has_calls(self.phase) && Self::of_calls(loc, self.phase) == self
+    }
+}
+
 /// Rewrite phase, before every other handler.
 struct RewriteFirst;
 /// Rewrite phase, after every other handler: `wasm_postpone_rewrite on`.
 struct RewritePostponed;
-/// Access phase, before every other handler: `proxy_wasm_request_headers_in_access on`.
+/// Access phase, before every other handler: `proxy_wasm_request_headers_in_access on`, and calls.
 struct AccessFirst;
 /// Access phase, after every other handler: `wasm_postpone_access on`.
 struct AccessPostponed;
+/// The last before the content phase: where that has the handler of a location, it runs no other.
+struct BeforeContent;
 /// Log phase.
 struct Log;
 
 /// Takes our places in nginx's phases.
 pub fn install(cf: Conf<'_>) -> Result<(), Failed> {
-    cf.phase_first::<RewriteFirst>(Phase::Rewrite)?;
-    cf.phase_last::<RewritePostponed>(Phase::Rewrite)?;
-    cf.phase_first::<AccessFirst>(Phase::Access)?;
-    cf.phase_last::<AccessPostponed>(Phase::Access)?;
-    cf.phase_first::<Log>(Phase::Log)
+    cf.phase_first::<RewriteFirst>(http::Phase::Rewrite)?;
+    cf.phase_last::<RewritePostponed>(http::Phase::Rewrite)?;
+    cf.phase_first::<AccessFirst>(http::Phase::Access)?;
+    cf.phase_last::<AccessPostponed>(http::Phase::Access)?;
+    cf.phase_last::<BeforeContent>(http::Phase::PreContent)?;
+    cf.phase_first::<Log>(http::Phase::Log)
 }
 
 impl PhaseHandler for RewriteFirst {
     fn handle(r: Request<'_>) -> Status {
-        enter_if(r, |loc| !loc.headers_in_access() && !loc.postpone_rewrite())
+        enter(r, Place { phase: Phase::Rewrite, postponed: false })
     }
 }
 
 impl PhaseHandler for RewritePostponed {
     fn handle(r: Request<'_>) -> Status {
-        enter_if(r, |loc| !loc.headers_in_access() && loc.postpone_rewrite())
+        enter(r, Place { phase: Phase::Rewrite, postponed: true })
     }
 }
 
 impl PhaseHandler for AccessFirst {
     fn handle(r: Request<'_>) -> Status {
-        enter_if(r, |loc| loc.headers_in_access() && !loc.postpone_access())
+        enter(r, Place { phase: Phase::Access, postponed: false })
     }
 }
 
 impl PhaseHandler for AccessPostponed {
     fn handle(r: Request<'_>) -> Status {
-        enter_if(r, |loc| loc.headers_in_access() && loc.postpone_access())
+        enter(r, Place { phase: Phase::Access, postponed: true })
+    }
+}
+
+impl PhaseHandler for BeforeContent {
+    fn handle(r: Request<'_>) -> Status {
+        enter(r, Place { phase: Phase::Content, postponed: false })
     }
 }
 
 impl PhaseHandler for Log {
     fn handle(r: Request<'_>) -> Status {
         // Subrequests have no log phase of their own: they end with the request that they served.
-        if let Some(exchange) = exchange(r) {
+        let called = || r.loc_conf::<Http>().chain.as_ref().is_some_and(|chain| chain.has_calls(Phase::Log));
+        if let Some(exchange) = exchange(r).or_else(|| if called() { exchange_or_open(r) } else { None }) {
             exchange.close_all(r);
         }
         Status::OK
     }
 }
 
-fn enter_if(r: Request<'_>, here: impl FnOnce(&LocConf) -> bool) -> Status {
-    // A request that has begun its chain goes on in the phase where it was held, whatever location it is in now.
-    let begun = exchange(r);
-    if begun.as_ref().is_some_and(|exchange| exchange.stage.get() == Stage::Passed) {
+fn enter(r: Request<'_>, here: Place) -> Status {
+    let found = exchange(r);
+    if found.is_none() && !here.begins(r.loc_conf::<Http>()) {
         return Status::DECLINED;
     }
-    if begun.is_none() && !here(r.loc_conf::<Http>()) {
+    // A request that has begun its chain goes on with that, whatever location it is in now.
+    let Some(exchange) = found.or_else(|| exchange_or_open(r)) else { return Status::DECLINED };
+    if exchange.stage.get() != Stage::Passed && exchange.home == here {
+        return advance(&exchange, r);
+    }
+    // The page of an error is not what the calls before it were meant for.
+    let meant = exchange.in_error_page || !r.is_error_page();
+    if !meant || !exchange.places.contains(&here) || !exchange.calls_wait_for(here.phase) {
         return Status::DECLINED;
     }
-    match begun.or_else(|| exchange_or_open(r)) {
-        Some(exchange) => advance(&exchange, r),
-        None => Status::DECLINED,
+    match exchange.run_calls(r, here.phase) {
+        Flow::Next => Status::DECLINED,
+        flow => end(&exchange, r, flow),
     }
 }
 
@@ -119,10 +176,8 @@ fn advance(exchange: &Rc<Exchange>, r: Request<'_>) -> Status {
         }
         let stage = exchange.stage.get();
         let flow = match stage {
-            Stage::Headers => exchange.run(r, Step::RequestHeaders, || Callback::RequestHeaders {
-                count: count_headers(r),
-                end_of_stream: !r.has_body(),
-            }),
+            Stage::Headers => exchange
+                .see_headers(r, || Callback::RequestHeaders { count: count_headers(r), end_of_stream: !r.has_body() }),
             Stage::Body => exchange.run(r, Step::RequestBody, || whole_body(exchange, r)),
             // nginx called us again while it still reads the body.
             Stage::ReadingBody => return Status::DONE,
@@ -222,7 +277,7 @@ impl BodyHandler for BodyRead {
 
 /// Ends the request from a phase, as a filter or its failure wants it.
 fn end(exchange: &Exchange, r: Request<'_>, flow: Flow) -> Status {
-    exchange.stage.set(Stage::Passed);
+    exchange.skip_phases();
     let status = match (flow, exchange.take_reply()) {
         (Flow::Reply, Some(response)) => reply::send(exchange, r, response),
         (Flow::Close, _) => Status::http(http::CLOSE),

@@ -57,14 +57,14 @@ fn headers<'a>(early: &'a Headers, response: &'a LocalResponse) -> impl Iterator
 pub(super) fn send(exchange: &Exchange, r: Request<'_>, response: LocalResponse) -> Status {
     let response = as_grpc(response);
     let early = exchange.early.take_for_reply(&response.headers);
-    r.send_response(status(&response), headers(&early, &response), &response.body)
+    r.send_response(status(&response), &exchange.take_reason(), headers(&early, &response), &response.body)
 }
 
 /// Sends it in the place of a response whose header has come to our filter; the result is the filter's.
 pub(super) fn replace(exchange: &Exchange, r: Request<'_>, response: LocalResponse) -> Status {
     let response = as_grpc(response);
     let early = exchange.early.take_for_reply(&response.headers);
-    r.replace_response(status(&response), headers(&early, &response), &response.body)
+    r.replace_response(status(&response), &exchange.take_reason(), headers(&early, &response), &response.body)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::properties;
 use crate::proxy_wasm::abi::{BufferType, MapType, Status, StreamType};
 use crate::proxy_wasm::host::{LocalResponse, PropertyFormat, Stream as StreamPort};
 use crate::proxy_wasm::pairs::Pairs;
+use crate::raw::{Answer, Response};
 use crate::worker::Instance;
 
 /// A filter's view of a request, checked at each use: one that is gone answers NOT_FOUND.
@@ -64,6 +65,37 @@ impl Stream {
 /// Where response headers are before there is a response. Not looked for when the request's are asked for.
 fn early_home(r: Request<'_>, map: MapType) -> Option<Rc<Exchange>> {
     if map == MapType::RequestHeaders { None } else { super::phases::exchange(r) }
+}
+
+/// Of a request that is gone nothing can be seen or changed: its functions do not run.
+const GONE: &str = "the request is gone";
+
+impl Response for Stream {
+    fn status(&self) -> u16 {
+        self.both().map_or(0, |(r, exchange)| exchange.status(r))
+    }
+
+    fn set_status(&self, status: u16) -> Result<(), &'static str> {
+        let (r, exchange) = self.both().ok_or(GONE)?;
+        exchange.set_status(r, status)
+    }
+
+    fn say(&self, line: &[u8]) -> Result<(), &'static str> {
+        let (_, exchange) = self.both().ok_or(GONE)?;
+        exchange.say(line)
+    }
+
+    fn answer(&self, answer: Answer<'_>) -> Result<(), &'static str> {
+        let (_, exchange) = self.both().ok_or(GONE)?;
+        exchange.stash_answer(answer);
+        Ok(())
+    }
+
+    fn discard_answer(&self) {
+        if let Some((_, exchange)) = self.both() {
+            exchange.discard_answer();
+        }
+    }
 }
 
 impl StreamPort for Stream {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::abi::{BufferType, LogLevel, MapType, Status, StreamType};
 use super::foreign::ForeignFunction;
 use super::pairs::Pairs;
-use crate::metrics;
+use crate::{metrics, raw};
 
 /// One line of a filter's log.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,9 @@ pub trait Host: Send + 'static {
 
     /// Writes a line for a stream (with its connection's log) or, without one, for the worker.
     fn log(&mut self, stream: Option<&Self::Stream>, line: LogLine<'_>);
+
+    /// Writes a line of a raw function (see [`raw`]) at one of nginx's levels, 1 to 8.
+    fn raw_log(&mut self, stream: Option<&Self::Stream>, level: u8, message: &[u8]);
 
     /// The least severe level that is written at all.
     fn log_level(&self, stream: Option<&Self::Stream>) -> LogLevel;
@@ -169,7 +172,7 @@ pub struct LocalResponse {
 ///
 /// Every map operation answers [`Status::BadArgument`] for a map that the stream's present phase does not have.
 /// Names are compared without case.
-pub trait Stream: Copy + Send + 'static {
+pub trait Stream: raw::Response + Copy + Send + 'static {
     /// Calls `visit` with each name and value in order, pseudo headers first. Names may have upper case.
     fn for_each_pair(&self, map: MapType, visit: impl FnMut(&[u8], &[u8])) -> Result<(), Status>;
     /// Calls `visit` with the first value of `name`. [`Status::NotFound`] when there is none.

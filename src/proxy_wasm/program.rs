@@ -10,6 +10,7 @@ use super::abi::{Action, LogLevel};
 use super::calls::{Answer, Content};
 use super::context::Stage;
 use super::exports::{self, ALLOCATORS, Funcs, Marker, Slots};
+use super::functions::{self, Function};
 use super::host::Host;
 use super::hostcalls;
 use super::snapshot::{Room, Snapshot};
@@ -18,7 +19,8 @@ use super::vm::{
     AbiError, CallResponse, Callback, Callbacks, FilterConfig, GrpcEvent, MAX_WAITING, Program, StartError, Vm,
     VmConfig, VmError, VmKind,
 };
-use crate::wasi;
+use crate::raw::Running as RunningRaw;
+use crate::{raw, wasi};
 
 const WIRING: Wiring = Wiring { memory: "memory", allocators: ALLOCATORS };
 
@@ -33,6 +35,7 @@ pub fn load<E: WasmEngine, H: Host>(
 ) -> Result<Arc<dyn Program<H>>, Vec<ImportError>> {
     let mut linker = engine.linker::<State<H>>();
     hostcalls::define(&mut linker);
+    raw::define_all(&mut linker);
     wasi::define_all(&mut linker);
     let plan = engine.plan(&linker, module, WIRING)?;
     let slots = Slots::locate(&plan);
@@ -40,6 +43,7 @@ pub fn load<E: WasmEngine, H: Host>(
         marker: Marker::find(&engine.exports(module)),
         has_allocator: ALLOCATORS.iter().any(|name| plan.slot::<(u32,), u32>(name).is_some()),
         callbacks: slots.callbacks(),
+        functions: config.functions.iter().map(|name| functions::locate::<E, H>(&plan, name)).collect(),
         engine,
         plan,
         slots,
@@ -55,6 +59,8 @@ struct Loaded<E: WasmEngine, H: Host> {
     marker: Marker,
     has_allocator: bool,
     callbacks: Callbacks,
+    /// In the order of [`VmConfig::functions`].
+    functions: Vec<Option<Function<E, H>>>,
     config: Arc<VmConfig>,
 }
 
@@ -73,6 +79,10 @@ impl<E: WasmEngine, H: Host> Program<H> for Loaded<E, H> {
 
     fn check_abi(&self) -> Result<(), AbiError> {
         exports::check(&self.config.name, self.marker, self.has_allocator, self.slots.context_create.is_some())
+    }
+
+    fn has_function(&self, index: usize) -> bool {
+        self.functions.get(index).is_some_and(Option::is_some)
     }
 
     fn start(self: Arc<Self>, host: H, kind: VmKind) -> Result<Box<dyn Vm<H>>, StartError> {
@@ -425,6 +435,19 @@ impl<E: WasmEngine, H: Host> Vm<H> for Running<E, H> {
         self.run(limit, |vm| {
             vm.enter(context)?;
             Ok(vm.callback(context, callback)?)
+        })
+    }
+
+    fn call_function(
+        &mut self,
+        index: usize,
+        running: RunningRaw<H::Stream>,
+        limit: Option<Duration>,
+    ) -> Result<(), VmError> {
+        self.run(limit, |vm| {
+            let function = vm.program.functions.get(index).and_then(Option::as_ref).ok_or(VmError::NoContext)?;
+            vm.instance.data().raw = Some(running);
+            Ok(function(&mut vm.instance)?)
         })
     }
 

@@ -8,6 +8,7 @@ use super::context::{Contexts, Scope, Stage};
 use super::host::{Host, LogLine, Stream as _};
 use super::snapshot::View;
 use super::vm::{Fields, FilterConfig, VmConfig, VmKind};
+use crate::raw::Running;
 use crate::wasi::Stdio;
 
 /// Scratch space above this many bytes is given back after use.
@@ -22,6 +23,8 @@ pub struct State<H: Host> {
     pub kind: VmKind,
     /// Lines that a guest has begun to write through WASI.
     pub stdio: Stdio,
+    /// The raw function that runs, if it is one: host functions have no context then.
+    pub raw: Option<Running<H::Stream>>,
     /// The context that the running callback is for; 0 is none.
     current: u32,
     /// The context that host functions act on.
@@ -51,6 +54,7 @@ impl<H: Host> State<H> {
             version,
             kind,
             stdio: Stdio::default(),
+            raw: None,
             current: 0,
             effective: None,
             configuring: false,
@@ -85,6 +89,7 @@ impl<H: Host> State<H> {
         if !self.stdio.is_empty() {
             self.flush_stdio();
         }
+        self.raw = None;
         self.current = 0;
         self.effective = None;
         self.configuring = false;

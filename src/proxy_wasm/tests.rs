@@ -10,6 +10,7 @@ mod lifecycle;
 mod maps;
 mod metrics;
 mod properties;
+mod raw;
 mod server;
 mod shared;
 mod start;
@@ -53,7 +54,13 @@ impl Engine {
     }
 
     fn program_that_waits(&self, wasm: &[u8], done_patience: Duration) -> Arc<dyn Program<TestHost>> {
-        let config = VmConfig { name: "f".into(), config: b"vm config".to_vec(), start_limit: LIMIT, done_patience };
+        let config = VmConfig {
+            name: "f".into(),
+            config: b"vm config".to_vec(),
+            start_limit: LIMIT,
+            done_patience,
+            functions: FUNCTIONS.map(str::to_owned).to_vec(),
+        };
         (self.load)(wasm, config).expect("the guest links")
     }
 
@@ -78,6 +85,9 @@ impl Engine {
         server.take()
     }
 }
+
+/// The raw functions of guests that have some.
+const FUNCTIONS: [&str; 3] = ["f", "g", "h"];
 
 const HEADERS: Callback = Callback::RequestHeaders { count: 3, end_of_stream: true };
 

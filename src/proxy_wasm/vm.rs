@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::abi::Action;
 use super::host::Host;
+use crate::raw::Running;
 
 bitflags::bitflags! {
     /// The optional stream callbacks that a module exports.
@@ -48,6 +49,8 @@ pub struct VmConfig {
     pub start_limit: Option<Duration>,
     /// How long a context may wait for `proxy_done`: [`DONE_PATIENCE`].
     pub done_patience: Duration,
+    /// The functions that `wasm_call` lines name.
+    pub functions: Vec<String>,
 }
 
 /// Which start a VM gets.
@@ -173,6 +176,8 @@ pub trait Program<H: Host>: Send + Sync {
     fn callbacks(&self) -> Callbacks;
     /// Whether the module can be a filter at all.
     fn check_abi(&self) -> Result<(), AbiError>;
+    /// Whether the module has the function at that index of [`VmConfig::functions`].
+    fn has_function(&self, index: usize) -> bool;
     /// Makes an instance and starts it (`_initialize`, `main`; or `_start`).
     fn start(self: Arc<Self>, host: H, kind: VmKind) -> Result<Box<dyn Vm<H>>, StartError>;
 }
@@ -191,6 +196,14 @@ pub trait Vm<H: Host> {
 
     /// Runs a callback of a stream context within `limit`. A callback that the module does not export continues.
     fn call(&mut self, context: u32, callback: Callback, limit: Option<Duration>) -> Result<Action, VmError>;
+
+    /// Runs the raw function at that index of [`VmConfig::functions`] within `limit`, without a context.
+    fn call_function(
+        &mut self,
+        index: usize,
+        running: Running<H::Stream>,
+        limit: Option<Duration>,
+    ) -> Result<(), VmError>;
 
     /// The end of a stream: `on_done`, `on_log`, `on_delete`, each once, if the context was ever created. The handle
     /// is forgotten: nothing of this stream is touched after it.
@@ -264,6 +277,6 @@ pub enum VmError {
     Trap(engines::Trap),
     /// The instance had died before.
     Dead,
-    /// No such context.
+    /// No such context, or no such function.
     NoContext,
 }

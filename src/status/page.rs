@@ -50,7 +50,7 @@ fn send(r: Request<'_>, format: Format, report: &Report) -> Result<Status, getra
         }
     };
     let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    Ok(r.send_response(200, headers, body.as_bytes()))
+    Ok(r.send_response(200, b"", headers, body.as_bytes()))
 }
 
 /// What nobody can guess, new for each page: only what the page brings along is run.

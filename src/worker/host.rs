@@ -93,6 +93,20 @@ fn level(level: LogLevel) -> Level {
     }
 }
 
+/// nginx's level by its number.
+fn raw_level(level: u8) -> Level {
+    match level {
+        0 | 1 => Level::Emerg,
+        2 => Level::Alert,
+        3 => Level::Crit,
+        4 => Level::Error,
+        5 => Level::Warn,
+        6 => Level::Notice,
+        7 => Level::Info,
+        8.. => Level::Debug,
+    }
+}
+
 fn least_severe(log: Log<'_>) -> LogLevel {
     [LogLevel::Trace, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
         .into_iter()
@@ -128,6 +142,18 @@ impl Host for WorkerHost {
         text.push(b' ');
         text.extend_from_slice(line.message);
         log.write_bytes(level, &text);
+    }
+
+    fn raw_log(&mut self, stream: Option<&Stream>, level: u8, message: &[u8]) {
+        let request = stream.and_then(|s| s.request());
+        let log = match request {
+            Some(r) => r.log(),
+            None => Log::cycle(),
+        };
+        let level = raw_level(level);
+        if log.enabled(level) {
+            log.write_bytes(level, &[b"[wasm] ", message].concat());
+        }
     }
 
     fn log_level(&self, stream: Option<&Stream>) -> LogLevel {

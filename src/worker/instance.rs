@@ -15,6 +15,7 @@ use crate::dispatch::Caller;
 use crate::http::Stream;
 use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::vm::{CallResponse, Callback, GrpcEvent, Program, StartError, Vm, VmError, VmKind};
+use crate::raw::Running;
 
 /// A callback that did not run to its end. It has been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,20 @@ impl Instance {
             return Ok(Action::Continue);
         }
         self.enter(log, |vm| vm.call(context, callback, limit))
+    }
+
+    /// Runs the raw function at that index of those that are named of its module.
+    ///
+    /// # Errors
+    /// As in [`Instance::call`].
+    pub fn call_function(
+        self: &Rc<Self>,
+        index: usize,
+        running: Running<Stream>,
+        limit: Option<Duration>,
+        log: Log<'_>,
+    ) -> Result<(), Failure> {
+        self.enter(log, |vm| vm.call_function(index, running, limit))
     }
 
     /// Ends a stream context: done, log, delete.
@@ -284,9 +299,19 @@ fn log_trap(log: Log<'_>, program: &dyn Program<WorkerHost>, trap: &Trap) {
 }
 
 /// Logs why a VM did not start: the trap, if it was one, then what it means.
-pub(super) fn log_start_failure(log: Log<'_>, program: &dyn Program<WorkerHost>, failure: &StartError) {
+pub(super) fn log_start_failure(
+    log: Log<'_>,
+    program: &dyn Program<WorkerHost>,
+    is_filter: bool,
+    failure: &StartError,
+) {
     if let Some(trap) = failure.trap() {
         log_trap(log, program, trap);
     }
-    error!(log, "[proxy-wasm] failed initializing \"{}\" filter ({failure})", program.name());
+    let name = program.name();
+    if is_filter {
+        error!(log, "[proxy-wasm] failed initializing \"{name}\" filter ({failure})");
+    } else {
+        error!(log, "[wasm] failed initializing \"{name}\" module ({failure})");
+    }
 }

@@ -49,6 +49,8 @@ pub(super) struct Slot {
     program: Option<Arc<dyn Program<WorkerHost>>>,
     /// The filters whose roots live here, in the order of nginx.conf.
     filters: Vec<Arc<Filter>>,
+    /// `wasm_call` lines name it.
+    called: bool,
     module: usize,
     metrics: Option<Arc<Scope>>,
     meter: Option<Rc<Meter>>,
@@ -107,6 +109,7 @@ impl Slot {
             meter: named.and_then(|(metrics, program)| metrics.meter(program.name(), program.engine())),
             program,
             filters,
+            called: conf.calls_module(module),
             module,
             state: RefCell::new(State::Vacant),
             ticks: RefCell::default(),
@@ -167,7 +170,7 @@ impl Slot {
         drop(dropped);
     }
 
-    /// The running VM, started now if it can be. A module that no filter names has none.
+    /// The running VM, started now if it can be. A module that is not in use has none.
     pub(super) fn running(&self, worker: &Worker) -> Option<Rc<Instance>> {
         let pause = match &*self.state.borrow() {
             State::Running(instance) => return Some(instance.clone()),
@@ -180,7 +183,7 @@ impl Slot {
     }
 
     fn start(&self, worker: &Worker, pause: Duration) -> Option<Rc<Instance>> {
-        let program = self.program.as_ref().filter(|_| !self.filters.is_empty())?;
+        let program = self.program.as_ref().filter(|_| self.called || !self.filters.is_empty())?;
         self.state.replace(State::Starting);
         let (shared, metrics) = (worker.shared.clone(), self.metrics.clone());
         let vm = worker.next_vm();
@@ -209,7 +212,7 @@ impl Slot {
     }
 
     fn start_failed(&self, log: Log<'_>, program: &dyn Program<WorkerHost>, failure: &StartError) {
-        instance::log_start_failure(log, program, failure);
+        instance::log_start_failure(log, program, !self.filters.is_empty(), failure);
         if let Some((meter, trap)) = self.meter.as_ref().zip(failure.trap()) {
             meter.trapped(trap.kind() == TrapKind::Deadline);
         }

@@ -24,7 +24,8 @@ impl<'a> Request<'a> {
     /// Sends a response, in any phase before a content handler has run: rewrite, access, content, or later while the
     /// request waits in one of them. It goes through all output filters, our own included.
     ///
-    /// What was in the response's headers is gone. A Content-Length among `headers` is replaced by the real one,
+    /// `reason` is the phrase of the status line where HTTP has one, empty for nginx's own; it must have no control
+    /// character. What was in the response's headers is gone. A Content-Length among `headers` is replaced by the real one,
     /// headers that are not valid are left out with a log line, and the type of a body is `text/plain` unless it is
     /// named.
     ///
@@ -34,10 +35,11 @@ impl<'a> Request<'a> {
     pub fn send_response<'h>(
         self,
         status: u16,
+        reason: &[u8],
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
         body: &[u8],
     ) -> Status {
-        let chain = match self.discard_body().and_then(|()| self.prepare(status, headers, body)) {
+        let chain = match self.discard_body().and_then(|()| self.prepare(status, reason, headers, body)) {
             Ok(chain) => chain,
             Err(status) => return status,
         };
@@ -61,10 +63,11 @@ impl<'a> Request<'a> {
     pub fn replace_response<'h>(
         self,
         status: u16,
+        reason: &[u8],
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
         body: &[u8],
     ) -> Status {
-        let chain = match self.discard_body().and_then(|()| self.prepare(status, headers, body)) {
+        let chain = match self.discard_body().and_then(|()| self.prepare(status, reason, headers, body)) {
             Ok(chain) => chain,
             Err(status) => return status,
         };
@@ -108,6 +111,7 @@ impl<'a> Request<'a> {
     fn prepare<'h>(
         self,
         status: u16,
+        reason: &[u8],
         headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
         body: &[u8],
     ) -> Result<Chain<'a>, Status> {
@@ -120,6 +124,7 @@ impl<'a> Request<'a> {
         }
         let body = self.body_chain(body).ok_or(Status::http(500))?;
         self.clean(status);
+        self.set_reason(status, reason).ok_or(Status::http(500))?;
         let out = self.response_headers();
         for (name, value) in headers.into_iter().filter(|(name, _)| !same_name(name, b"content-length")) {
             match out.add(name, value) {
@@ -156,6 +161,17 @@ impl<'a> Request<'a> {
             // Conditions were about another entity: no 304 or 412 instead of ours.
             (*r).set_disable_not_modified(1);
         }
+    }
+
+    /// Gives the status line another phrase than nginx's.
+    fn set_reason(self, status: u16, reason: &[u8]) -> Option<()> {
+        if !reason.is_empty() {
+            let line = [status.to_string().as_bytes(), b" ", reason].concat();
+            let line = self.pool().copy_str(&line)?;
+            // SAFETY: a Request is a live request; the line is in its pool.
+            unsafe { (*self.as_ptr()).headers_out.status_line = line };
+        }
+        Some(())
     }
 
     /// A copy of the body as one buffer, which ends the response.

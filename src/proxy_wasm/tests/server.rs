@@ -10,6 +10,7 @@ use crate::proxy_wasm::foreign::{Call, ForeignFunction};
 use crate::proxy_wasm::host::{GrpcCall, Host, HttpCall, LocalResponse, LogLine, PropertyFormat, Stream};
 use crate::proxy_wasm::pairs::Pairs;
 use crate::proxy_wasm::tests::shared::Shared;
+use crate::raw::{Answer, Response};
 
 /// What a server has seen of its VMs.
 #[derive(Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Server(Arc<Mutex<Seen>>);
 #[derive(Default)]
 pub struct Seen {
     pub lines: Vec<Line>,
+    /// Those of raw functions: the level, whether there was a stream, the message.
+    pub raw_lines: Vec<(u8, bool, String)>,
     pub ticks: Vec<(u32, Option<Duration>)>,
     /// Calls of `later`: the context, whether it had a stream, and the arguments.
     pub calls: Vec<(u32, bool, Vec<u8>)>,
@@ -106,6 +109,10 @@ impl Host for TestHost {
             on_stream: stream.is_some(),
             message: String::from_utf8_lossy(line.message).into_owned(),
         });
+    }
+
+    fn raw_log(&mut self, stream: Option<&TestStream>, level: u8, message: &[u8]) {
+        self.server.seen().raw_lines.push((level, stream.is_some(), text(message)));
     }
 
     fn log_level(&self, stream: Option<&TestStream>) -> LogLevel {
@@ -242,6 +249,10 @@ pub struct Content {
     pub closed: Vec<StreamType>,
     /// How often it was told that no call is waited for any more.
     pub answered: u32,
+    /// What raw functions did to the response.
+    pub status: u16,
+    pub said: Vec<String>,
+    pub answer: Option<(u16, String, String)>,
 }
 
 /// A stream with two request headers, the second one twice, and a request body.
@@ -287,6 +298,31 @@ impl TestStream {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Response for TestStream {
+    fn status(&self) -> u16 {
+        self.content().status
+    }
+
+    fn set_status(&self, status: u16) -> Result<(), &'static str> {
+        self.live().map_err(|_| "the request is gone")?.status = status;
+        Ok(())
+    }
+
+    fn say(&self, line: &[u8]) -> Result<(), &'static str> {
+        self.content().said.push(text(line));
+        Ok(())
+    }
+
+    fn answer(&self, answer: Answer<'_>) -> Result<(), &'static str> {
+        self.content().answer.get_or_insert((answer.status, text(answer.reason), text(answer.body)));
+        Ok(())
+    }
+
+    fn discard_answer(&self) {
+        self.content().answer = None;
+    }
 }
 
 impl Stream for TestStream {

@@ -112,6 +112,7 @@ fn a_start_that_loops(engine: &Engine) {
         config: vec![],
         start_limit: Some(std::time::Duration::from_millis(50)),
         done_patience: crate::proxy_wasm::vm::DONE_PATIENCE,
+        functions: vec![],
     };
     let program = (engine.load)(&wasm, config).unwrap();
     let error = program.start(Server::default().host(), VmKind::Root).err().expect("it is stopped");
@@ -151,6 +152,7 @@ fn imports_that_the_host_lacks(engine: &Engine) {
         config: vec![],
         start_limit: None,
         done_patience: crate::proxy_wasm::vm::DONE_PATIENCE,
+        functions: vec![],
     };
     let errors = (engine.load)(&wat::parse_str(wat).unwrap(), config).err().expect("it does not link");
     let mut lines: Vec<_> = errors.iter().map(ToString::to_string).collect();

@@ -1,0 +1,27 @@
+//! Exported functions that the configuration names: without parameters, with one result, which is ignored, or none.
+
+use engines::{Instance as _, Plan as _, Ret, Trap, WasmEngine};
+
+use super::host::Host;
+use super::state::State;
+
+/// Calls one of them in an instance of its module.
+pub type Function<E, H> =
+    Box<dyn Fn(&mut <E as WasmEngine>::Instance<State<H>>) -> Result<(), Trap> + Send + Sync + 'static>;
+
+/// Finds the function `name`; one that takes something, or gives back more than one number, is none.
+pub fn locate<E: WasmEngine, H: Host>(plan: &E::Plan<State<H>>, name: &str) -> Option<Function<E, H>> {
+    typed::<E, H, ()>(plan, name)
+        .or_else(|| typed::<E, H, u32>(plan, name))
+        .or_else(|| typed::<E, H, u64>(plan, name))
+        .or_else(|| typed::<E, H, f32>(plan, name))
+        .or_else(|| typed::<E, H, f64>(plan, name))
+}
+
+fn typed<E: WasmEngine, H: Host, R: Ret>(plan: &E::Plan<State<H>>, name: &str) -> Option<Function<E, H>> {
+    let slot = plan.slot::<(), R>(name)?;
+    Some(Box::new(move |instance| {
+        let func = instance.bind(&slot);
+        instance.call(&func, ()).map(drop)
+    }))
+}
