@@ -23,6 +23,7 @@ mod deadlines;
 mod flags;
 mod forks;
 mod host;
+#[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod kept;
 mod linking;
 mod memory;
