@@ -263,7 +263,11 @@ mod tests {
     #[test]
     fn each_function_and_callback_has_its_row_in_features() {
         let features = include_str!("../../features.md");
-        let names = table().chain(crate::wasi::table()).chain(crate::raw::table()).map(|row| row.name).chain(CALLBACKS.split_whitespace());
+        let names = table()
+            .chain(crate::wasi::table())
+            .chain(crate::raw::table())
+            .map(|row| row.name)
+            .chain(CALLBACKS.split_whitespace());
         let rows = || features.lines().filter(|line| line.starts_with('|'));
         let first_cell = |row: &'static str| row.split('|').nth(1).unwrap_or_default();
         let missing: Vec<_> =
