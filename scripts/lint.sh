@@ -27,7 +27,7 @@ clippy() {
 
 # Its library is the module's sources once more, whose tests are those of the root package.
 clippy_tool() {
-    cargo clippy --release -p wasmx-tool --bins --tests --no-default-features --features wasmtime,wasmi \
+    cargo clippy --release -p wasmx-tool --bins --tests --no-default-features --features wasmtime,wasmer,wasmi \
         -- -D warnings -D clippy::undocumented_unsafe_blocks
 }
 
@@ -87,12 +87,12 @@ check "unsafe only in ngx/ and engines/" "seconds" unsafe_places
 check "rooms that do not know each other" "seconds" rooms
 check "engines are compiled once for all builds" "seconds" scripts/one-build.sh
 check "clippy: no nginx, no engine" "a minute" clippy -p engines -p ngx_wasmx_module --no-default-features
-check "clippy: no nginx, both engines" "3 min the first time" clippy -p engines -p ngx_wasmx_module --no-default-features --features wasmtime,wasmi
-check "clippy: wasmer" "2 min the first time" clippy -p engines --no-default-features --features wasmer
+check "clippy: no nginx, all engines" "5 min the first time" clippy -p engines -p ngx_wasmx_module --no-default-features --features wasmtime,wasmer,wasmi
+check "clippy: wasmer" "a minute" clippy -p engines --no-default-features --features wasmer
 check "clippy: nginx, wasmtime" "a minute" clippy --no-default-features --features nginx,wasmtime
 check "clippy: nginx, wasmi" "a minute" clippy --no-default-features --features nginx,wasmi
-check "clippy: nginx, both engines" "a minute" clippy -p ngx -p ngx_wasmx_module --no-default-features --features nginx,wasmtime,wasmi
-check "clippy: the tool, both engines" "a minute" clippy_tool
+check "clippy: nginx, all engines" "a minute" clippy -p ngx -p ngx_wasmx_module --no-default-features --features nginx,wasmtime,wasmer,wasmi
+check "clippy: the tool, all engines" "a minute" clippy_tool
 check "clippy: tests and bench" "seconds" clippy -p wasmx-t -p wasmx-bench
 for workspace in examples/rust bench/guest; do
     check "clippy: the filters of $workspace" "seconds" clippy_guests "$workspace"

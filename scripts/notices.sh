@@ -7,7 +7,9 @@ cd "$top"
 
 features=(--offline --locked --no-default-features --features "$1")
 crates=$(cargo tree "${features[@]}" -e normal,no-proc-macro --prefix none -f '{p}|{l}' | grep -v ' (' | sort -u)
-manifests=$(cargo metadata "${features[@]}" --format-version 1 | grep -o '"manifest_path":"[^"]*"' | cut -d'"' -f4)
+# Of this platform alone: the crates of others may never have been downloaded.
+platform=$(rustc -vV | sed -n "s/^host: //p")
+manifests=$(cargo metadata "${features[@]}" --filter-platform "$platform" --format-version 1 | grep -o '"manifest_path":"[^"]*"' | cut -d'"' -f4)
 [ -n "$crates" ] || die "cargo names no crates"
 
 printf 'ngx_wasmx_module.so contains these crates, in the versions and under the licences given:\n\n'

@@ -46,7 +46,9 @@ module_in() {
             others+=(--skip "::$engine::")
         fi
     done
-    WASMX_FLAVOUR=$1 WASMX_ENGINES=$engines cargo test --release --no-fail-fast -p wasmx-t "${tests[@]}" -- "${others[@]}"
+    # More at once than there are cores: they wait for each other's processes half of the time.
+    RUST_TEST_THREADS=$((2 * $(nproc))) WASMX_FLAVOUR=$1 WASMX_ENGINES=$engines \
+        cargo test --release --no-fail-fast -p wasmx-t "${tests[@]}" -- "${others[@]}"
 }
 
 run "the engines' conformance suite, and the Proxy-Wasm host without nginx" "15 min the first time: the engines are big" \
