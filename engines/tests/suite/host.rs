@@ -1,5 +1,6 @@
 //! The host of these tests: its functions, and the short way from text to a running guest.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use engines::{Args, Caller, Config, HostFunction, Instance, Linker, Plan, Ret, Trap, WasmEngine, Wiring};
@@ -81,6 +82,14 @@ pub struct Loaded<E: WasmEngine> {
 /// Small, so that many tests can have an engine at the same time.
 pub fn config() -> Config {
     Config { memory_limit: 1 << 20, instances: 8, ..Config::default() }
+}
+
+/// Says that the engine of this test does something else than others do in it, and what: `make compare` shows it.
+pub fn differs(what: &str) {
+    let thread = std::thread::current();
+    let line = format!("DIFFERS {}: {what}\n", thread.name().unwrap_or_default());
+    // Straight to the descriptor: the test runner would keep what print! writes to itself.
+    drop(std::io::stderr().write_all(line.as_bytes()));
 }
 
 pub fn bytes(wat: &str) -> Vec<u8> {

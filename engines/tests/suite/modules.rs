@@ -2,7 +2,7 @@
 
 use engines::{Config, WasmEngine};
 
-use crate::host::{bytes, config, load, load_with};
+use crate::host::{bytes, config, differs, load, load_with};
 
 on_every_engine!(
     reference_types_as_rust_emits_them,
@@ -71,6 +71,7 @@ fn tail_calls<E: WasmEngine>() {
     if E::NAME == "wasmer" {
         let error = E::new(&config()).unwrap().compile(&bytes(wat)).err().unwrap().to_string();
         assert!(error.contains("tail calls support is not enabled"), "{error}");
+        differs("refuses them");
         return;
     }
     let loaded = load::<E>(wat);
