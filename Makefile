@@ -12,7 +12,7 @@ SDKS ?= rust go assemblyscript
 export ENGINES ENGINE FORMATS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build tool package examples filter test bench lint fmt clean
+.PHONY: help demo build tool package examples filter test bench compare lint fmt clean
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 help: ## list the verbs
@@ -57,6 +57,13 @@ bench: ## measure: ratios to a plain nginx, start-up, memory; target/bench/bench
 	@scripts/deps.sh build guests bench
 	@scripts/build-module.sh release
 	@scripts/bench.sh
+
+# All of them, unless the command line says otherwise: the report is about the choice.
+compare: ENGINES = wasmtime,wasmer,wasmi
+compare: ## try and measure every engine: docs/engines.md (KEEP="suite bench ...": take the last results; KEEP=all)
+	@scripts/deps.sh build guests bench package
+	@case " $(KEEP) " in *" all "*) ;; *) scripts/build-module.sh release ;; esac
+	@scripts/compare.sh
 
 lint: ## formatting, clippy on every feature set, licences of dependencies, rules of the house
 	@scripts/deps.sh build

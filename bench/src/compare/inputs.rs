@@ -39,9 +39,12 @@ pub struct Transcript {
     pub seen: Vec<(String, String)>,
 }
 
-/// The tables, and the file of each: WASI goes by two names.
-const TABLES: [(&str, &str); 3] =
-    [("proxy_wasm", "proxy_wasm.txt"), ("wasi_snapshot_preview1", "wasi.txt"), ("wasi_unstable", "wasi.txt")];
+/// The tables, the file of each, and that of its transcripts: WASI goes by two names.
+const TABLES: [(&str, &str, &str); 3] = [
+    ("proxy_wasm", "proxy_wasm.txt", "proxy_wasm.txt"),
+    ("wasi_snapshot_preview1", "wasi.txt", "wasi.txt"),
+    ("wasi_unstable", "wasi.txt", "wasi_unstable.txt"),
+];
 
 impl Inputs {
     /// # Errors
@@ -78,9 +81,9 @@ impl Inputs {
 }
 
 fn transcripts(options: &Options) -> Result<Vec<Transcript>> {
-    let table = |(name, file): (&str, &str)| {
+    let table = |(name, file, seen): (&str, &str, &str)| {
         let read = |engine: &String| {
-            let seen = some(&options.top.join("target/compare/transcript").join(engine).join(format!("{name}.txt")));
+            let seen = some(&options.top.join("target/compare/transcripts").join(engine).join(seen));
             Some((engine.clone(), seen)).filter(|(_, seen)| !seen.is_empty())
         };
         let expected = fs::read_to_string(options.top.join("t/tests/transcript").join(file))?;
