@@ -62,7 +62,6 @@ bench: ## measure: ratios to a plain nginx, start-up, memory; target/bench/bench
 compare: ENGINES = wasmtime,wasmer,wasmi
 compare: ## try and measure every engine: docs/engines.md (KEEP="suite bench ...": take the last results; KEEP=all)
 	@scripts/deps.sh build guests bench package
-	@case " $(KEEP) " in *" all "*) ;; *) scripts/build-module.sh release ;; esac
 	@scripts/compare.sh
 
 lint: ## formatting, clippy on every feature set, licences of dependencies, rules of the house

@@ -85,6 +85,8 @@ sizes() {
 package_of() { find target/packages -maxdepth 1 -name "nginx-module-wasm-$1_*.deb" 2>/dev/null | sort | tail -n 1; }
 
 kept suite || step "the conformance suite, on $ENGINES" "10 min the first time: the engines are big" suite
+# All other parts are of this module.
+kept all || scripts/build-module.sh release
 kept transcripts || step "the transcripts, in nginx" "1 to 3 min" transcripts
 kept bench || step "the bench" "10 to 20 min" bench
 kept once || step "compile times and time limits" "3 min" once
