@@ -1,15 +1,14 @@
 # The verbs of the project. `make` alone lists them.
 
-# The engines in the module: wasmtime, wasmi, or both.
-ENGINES ?= wasmtime,wasmi
 # What `make build` builds for: own, release, debug, debian (scripts/build-module.sh tells more).
 FLAVOUR ?= own
 # The engine in packages: wasmtime, wasmer or wasmi; and their formats.
 ENGINE ?= wasmtime
 FORMATS ?= deb rpm
+# ENGINES=wasmtime,wasmi names the engines in the module, and each script says which it takes when nothing is said.
 # What `make examples` builds filters of.
 SDKS ?= rust go assemblyscript
-export ENGINES ENGINE FORMATS
+export ENGINE FORMATS
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build tool package examples filter test bench compare lint fmt clean
@@ -49,7 +48,7 @@ filter: ## build your own Rust filter: make filter DIR=~/my-filter puts the .was
 	@scripts/deps.sh guests
 	@scripts/build-guests.sh $(DIR) $(DIR)
 
-test: ## every test: engines, host, three nginxes (FLAVOURS="release debug debian"), packages (PACKAGES=wasmtime)
+test: ## every test: three engines, three nginxes (FLAVOURS="release debug debian"), packages (PACKAGES=wasmtime)
 	@scripts/deps.sh build package guests test
 	@scripts/test.sh
 
@@ -58,8 +57,6 @@ bench: ## measure: ratios to a plain nginx, start-up, memory; target/bench/bench
 	@scripts/build-module.sh release
 	@scripts/bench.sh
 
-# All of them, unless the command line says otherwise: the report is about the choice.
-compare: ENGINES = wasmtime,wasmer,wasmi
 compare: ## try and measure every engine: docs/engines.md (KEEP="suite bench ...": take the last results; KEEP=all)
 	@scripts/deps.sh build guests bench package
 	@scripts/compare.sh

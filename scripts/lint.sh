@@ -85,6 +85,7 @@ check "formatting" "seconds" format
 check "files of at most 600 lines" "seconds" file_sizes
 check "unsafe only in ngx/ and engines/" "seconds" unsafe_places
 check "rooms that do not know each other" "seconds" rooms
+check "engines are compiled once for all builds" "seconds" scripts/one-build.sh
 check "clippy: no nginx, no engine" "a minute" clippy -p engines -p ngx_wasmx_module --no-default-features
 check "clippy: no nginx, both engines" "3 min the first time" clippy -p engines -p ngx_wasmx_module --no-default-features --features wasmtime,wasmi
 check "clippy: wasmer" "2 min the first time" clippy -p engines --no-default-features --features wasmer

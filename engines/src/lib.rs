@@ -13,6 +13,8 @@
 mod args;
 #[cfg(feature = "rewind")]
 pub mod artefact;
+#[cfg(any(feature = "wasmtime", feature = "wasmer"))]
+mod backtrace;
 mod config;
 #[cfg(any(feature = "wasmtime", feature = "wasmer", feature = "wasmi"))]
 mod flag;

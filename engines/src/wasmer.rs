@@ -3,6 +3,7 @@
 mod convert;
 mod flags;
 mod limits;
+mod lines;
 mod meter;
 mod threads;
 
@@ -23,6 +24,7 @@ pub(crate) use self::convert::raise;
 use self::{
     convert::{func_type, imports, neutral, no_instance, trap},
     flags::Settings,
+    lines::Lines,
     meter::{Meter, SLICE},
     threads::contained,
 };
@@ -56,6 +58,8 @@ struct Compiled {
     // Before the engine, which holds its code.
     module: w::Module,
     engine: w::Engine,
+    /// Only with backtraces.
+    lines: Option<Arc<Lines>>,
 }
 
 /// The data of a store: the host's own, and what shims need at hand.
@@ -68,7 +72,8 @@ pub struct Cell<T> {
     /// How many calls of the allocator are under way.
     nested: u32,
     deadline: Deadline,
-    backtraces: bool,
+    /// Only with backtraces.
+    lines: Option<Arc<Lines>>,
 }
 
 /// How long the outermost call may run.
@@ -236,7 +241,7 @@ fn run<T: Send + 'static, A: Args, R: Ret>(
     args.call_wasmer(&func.0, store).map_err(|error| {
         let cell = cell.as_mut(store);
         cell.dead = true;
-        trap(error, cell.backtraces)
+        trap(error, cell.lines.as_deref())
     })
 }
 
@@ -316,7 +321,13 @@ impl WasmEngine for Wasmer {
 
     fn new(config: &Config) -> anyhow::Result<Self> {
         let settings = Settings::of(config)?;
-        let stamp = format!("wasmx wasmer {} {} {:?}\n", w::sys::vm::VERSION, config.compiler, config.flags);
+        let stamp = format!(
+            "wasmx wasmer {} {} {:?} {}\n",
+            w::sys::vm::VERSION,
+            config.compiler,
+            config.flags,
+            config.backtraces
+        );
         Ok(Self { settings, backtraces: config.backtraces, stamp })
     }
 
@@ -329,25 +340,32 @@ impl WasmEngine for Wasmer {
             let engine = self.settings.engine(Some(Meter::new(clocked.bodies)));
             // SAFETY: the module is valid, and what was added to it are a table and exports.
             let module = unsafe { w::Module::from_binary_unchecked(&engine, &clocked.wasm) }.map_err(reason)?;
-            anyhow::Ok(Compiled { module, engine })
+            let lines = self.backtraces.then(|| Arc::new(Lines::of(&clocked.wasm)));
+            anyhow::Ok(Compiled { module, engine, lines })
         };
         self.check(contained(compile)??)
     }
 
     fn serialize(&self, module: &Module) -> anyhow::Result<Vec<u8>> {
         let artefact = module.0.module.serialize().map_err(|error| anyhow::Error::msg(one_line(error)))?;
-        Ok([self.stamp.as_bytes(), &artefact].concat())
+        let lines = module.0.lines.as_ref().map(|lines| lines.to_bytes()).unwrap_or_default();
+        Ok([self.stamp.as_bytes(), &lines, &artefact].concat())
     }
 
     unsafe fn deserialize(&self, artefact: &[u8]) -> anyhow::Result<Module> {
         let artefact = artefact.strip_prefix(self.stamp.as_bytes()).context("not an artefact of this wasmer")?;
+        let (lines, artefact) = match self.backtraces {
+            true => Lines::from_bytes(artefact).map(|(lines, rest)| (Some(Arc::new(lines)), rest)),
+            false => Some((None, artefact)),
+        }
+        .context("the artefact is cut short")?;
         // It goes by where the bytes begin, behind the stamp anywhere.
         let artefact = artefact.to_vec();
         let engine = self.settings.engine(None);
         // SAFETY: the caller vouches for the artefact; version and machine are checked by wasmer.
         let module = unsafe { w::Module::deserialize(&engine, artefact) };
         let module = module.map_err(|error| anyhow::Error::msg(one_line(error)))?;
-        self.check(Compiled { module, engine })
+        self.check(Compiled { module, engine, lines })
     }
 
     fn imports(&self, module: &Module) -> Vec<Import> {
@@ -388,13 +406,13 @@ impl WasmEngine for Wasmer {
     ) -> Result<Instance<T>, Trap> {
         settle_stacks(self.settings.stack);
         let deadline = Deadline { limit, since: None };
-        let backtraces = self.backtraces;
-        let cell = Cell { data, memory: None, alloc: None, dead: false, nested: 0, deadline, backtraces };
+        let lines = plan.module.0.lines.clone();
+        let cell = Cell { data, memory: None, alloc: None, dead: false, nested: 0, deadline, lines };
         let mut store = w::Store::new(plan.module.0.engine.clone());
         let cell = w::FunctionEnv::new(&mut store, cell);
         let functions: Vec<_> = plan.functions.iter().map(|give| give(&mut store, &cell).into()).collect();
         let instance = w::Instance::new_by_index(&mut store, &plan.module.0.module, &functions)
-            .map_err(|error| no_instance(error, backtraces))?;
+            .map_err(|error| no_instance(error, plan.module.0.lines.as_deref()))?;
         set_clock(&mut store, &cell, &instance)?;
         let memory = instance.exports.get_memory(plan.memory).ok().cloned();
         let alloc = plan.alloc.as_ref().map(|slot| bind(&store, &instance, slot));

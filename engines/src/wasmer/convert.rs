@@ -1,11 +1,16 @@
 //! wasmer's words and ours.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 use ::wasmer as w;
 use w::sys::vm::TrapCode;
 
-use crate::{ExternType, FuncType, Import, Trap, ValType, trap::one_line};
+use super::lines::Lines;
+use crate::{
+    ExternType, FuncType, Import, Trap, ValType,
+    backtrace::{self, Frame},
+    trap::one_line,
+};
 
 /// The most frames of a backtrace, as with wasmtime.
 const MAX_FRAMES: usize = 64;
@@ -16,10 +21,10 @@ pub(crate) fn raise(trap: Trap) -> w::RuntimeError {
     w::RuntimeError::user(Box::new(trap))
 }
 
-/// The way back, and the engine's own traps, in wasmtime's words.
+/// The way back, and the engine's own traps, in wasmtime's words. With lines, it has a backtrace.
 #[cold]
-pub(super) fn trap(error: w::RuntimeError, backtraces: bool) -> Trap {
-    let frames = if backtraces { render(error.trace()) } else { None };
+pub(super) fn trap(error: w::RuntimeError, lines: Option<&Lines>) -> Trap {
+    let frames = lines.and_then(|lines| render(error.trace(), lines));
     let trap = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.clone(),
         None => match error.clone().to_trap() {
@@ -32,10 +37,10 @@ pub(super) fn trap(error: w::RuntimeError, backtraces: bool) -> Trap {
 
 /// Why there is no instance.
 #[cold]
-pub(super) fn no_instance(error: w::InstantiationError, backtraces: bool) -> Trap {
+pub(super) fn no_instance(error: w::InstantiationError, lines: Option<&Lines>) -> Trap {
     match error {
         w::InstantiationError::Link(w::LinkError::Trap(error)) | w::InstantiationError::Start(error) => {
-            trap(error, backtraces)
+            trap(error, lines)
         }
         error => Trap::host(one_line(error)),
     }
@@ -57,23 +62,19 @@ fn reason(code: TrapCode) -> Cow<'static, str> {
     })
 }
 
-/// A line per frame, as wasmtime's: number, offset in the module, function. wasmer does not keep track of files and lines.
-fn render(frames: &[w::FrameInfo]) -> Option<String> {
+fn render(frames: &[w::FrameInfo], lines: &Lines) -> Option<String> {
+    let finder = lines.finder();
     let mut text = String::new();
     for (number, frame) in frames.iter().take(MAX_FRAMES).enumerate() {
-        if number > 0 {
-            text.push('\n');
-        }
-        let module = match frame.module_name() {
-            "" | "<module>" => "<unknown>",
-            name => name,
+        let place = finder.as_ref().map(|it| it.find(frame.module_offset() as u64)).unwrap_or_default();
+        let frame = Frame {
+            offset: frame.module_offset(),
+            module: Some(frame.module_name()).filter(|name| !matches!(*name, "" | "<module>")),
+            function: place.function.as_deref().or(frame.function_name()),
+            index: frame.func_index(),
+            file_and_line: place.file_and_line.as_ref().map(|(file, line)| (file.as_str(), *line)),
         };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{number:>5}: {:#8x} - {module}!", frame.module_offset());
-        let _ = match frame.function_name() {
-            Some(name) => write!(text, "{:#}", rustc_demangle::demangle(name)),
-            None => write!(text, "<wasm function {}>", frame.func_index()),
-        };
+        backtrace::add(&mut text, number, &frame);
     }
     (!text.is_empty()).then_some(text)
 }

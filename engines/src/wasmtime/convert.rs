@@ -1,10 +1,12 @@
 //! wasmtime's words and ours.
 
-use std::fmt::Write;
-
 use ::wasmtime as w;
 
-use crate::{ExternType, FuncType, Import, Trap, ValType, trap::one_line};
+use crate::{
+    ExternType, FuncType, Import, Trap, ValType,
+    backtrace::{self, Frame},
+    trap::one_line,
+};
 
 /// Our trap as the error that wasmtime carries through the guest.
 #[cold]
@@ -30,25 +32,18 @@ pub(super) fn trap(error: w::Error) -> Trap {
     trap.with_backtrace(|| frames)
 }
 
-/// A line per frame: number, offset in the module, function, and file and line where the guest has debug information.
 fn render(backtrace: &w::WasmBacktrace) -> Option<String> {
     let mut text = String::new();
     for (number, frame) in backtrace.frames().iter().enumerate() {
-        if number > 0 {
-            text.push('\n');
-        }
-        let offset = frame.module_offset().unwrap_or(0);
-        let module = frame.module().name().unwrap_or("<unknown>");
         let symbol = frame.symbols().first();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{number:>5}: {offset:#8x} - {module}!");
-        let _ = match symbol.and_then(w::FrameSymbol::name).or(frame.func_name()) {
-            Some(name) => write!(text, "{name}"),
-            None => write!(text, "<wasm function {}>", frame.func_index()),
+        let frame = Frame {
+            offset: frame.module_offset().unwrap_or(0),
+            module: frame.module().name(),
+            function: symbol.and_then(w::FrameSymbol::name).or(frame.func_name()),
+            index: frame.func_index(),
+            file_and_line: symbol.and_then(|it| Some((it.file()?, it.line()?))),
         };
-        if let Some((file, line)) = symbol.and_then(|it| Some((it.file()?, it.line()?))) {
-            let _ = write!(text, " at {file}:{line}");
-        }
+        backtrace::add(&mut text, number, &frame);
     }
     (!text.is_empty()).then_some(text)
 }

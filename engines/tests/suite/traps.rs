@@ -2,12 +2,13 @@
 
 use engines::{Config, Trap, TrapKind, WasmEngine};
 
-use crate::host::{config, differs, load, load_with};
+use crate::host::{Host, Running, WIRING, config, differs, load, load_with};
 
 on_every_engine!(
     traps_read_the_same_on_every_engine,
     a_trap_has_no_backtrace_unless_asked_for,
     a_backtrace_names_functions,
+    a_backtrace_has_files_and_lines,
     an_instance_is_dead_after_a_trap,
     a_refusal_of_the_host_keeps_its_words,
     an_exit_keeps_its_code,
@@ -89,6 +90,26 @@ fn a_backtrace_names_functions<E: WasmEngine>() {
 
         let nested = loaded.start().call::<(u32,), ()>("nested", (2,)).unwrap_err();
         assert!(nested.backtrace().unwrap().contains("!allocate"), "{nested:?}");
+    }
+}
+
+fn a_backtrace_has_files_and_lines<E: WasmEngine>() {
+    let text = "(module\n (func $inner\n  unreachable)\n (func (export \"f\")\n  call $inner))";
+    let wasm = wat::Parser::new().generate_dwarf(wat::GenerateDwarf::Lines).parse_str(Some("guest.wat".as_ref()), text);
+    let engine = E::new(&Config { backtraces: true, ..config() }).unwrap();
+    let compiled = engine.compile(&wasm.unwrap()).unwrap();
+    let artefact = engine.serialize(&compiled).unwrap();
+    // SAFETY: it came from `serialize` this moment.
+    let kept = unsafe { engine.deserialize(&artefact) }.unwrap();
+    for module in [compiled, kept] {
+        let plan = engine.plan(&engine.linker(), &module, WIRING).unwrap();
+        let instance = engine.instantiate(&plan, Host::default(), None).unwrap();
+        let trap = Running::<E> { instance, plan: &plan }.call::<(), ()>("f", ()).unwrap_err();
+        // wasmi keeps no track of frames.
+        if E::NAME != "wasmi" {
+            let lines: Vec<_> = trap.backtrace().unwrap().lines().collect();
+            assert!(lines[0].ends_with("guest.wat:3") && lines[1].ends_with("guest.wat:5"), "{lines:?}");
+        }
     }
 }
 

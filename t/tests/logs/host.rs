@@ -53,7 +53,8 @@ fn a_trap_has_a_backtrace_when_it_is_asked_for(engine: Engine) {
     let ng = traps(engine, "backtraces on;");
     ng.get("/").status(500);
     ng.log().wait("wasm trap");
-    if engine == Engine::Wasmtime {
+    // wasmi keeps no track of frames.
+    if engine != Engine::Wasmi {
         ng.log().has("the_culprit").has("on_request_headers");
     }
 }

@@ -1,0 +1,5 @@
+//! Only here to have build dependencies.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+}
