@@ -70,12 +70,14 @@ pub fn run(options: &Options) -> Result<bool> {
 /// What came out, in a few sentences.
 fn verdict(suite: &suite::Suite, transcript: &transcript::Transcript, differences: &[Difference]) -> String {
     let unexplained: Vec<_> = differences.iter().filter(|it| it.note.is_none()).collect();
-    let (equal, tests) = suite.equal();
+    let suite::Counts { common, equal, once } = suite.counts();
     let (same, answers) = transcript.equal();
     let mut text = format!(
-        "Of {tests} conformance tests, {equal} pass in the same way on every engine; the other {} are about what not every \
-         engine has. Of {answers} answers of host functions, {same} are what the table says.",
-        tests - equal
+        "{common} conformance tests run on every engine: {equal} pass in the same way on all, the others expect something \
+         else of one or two engines. {once} more are about what only some engines have. Of {} answers of host functions, {} are \
+         what the table says.",
+        grouped(answers as u64),
+        grouped(same as u64)
     );
     if unexplained.is_empty() {
         text += " Every difference is explained below.";
@@ -103,6 +105,16 @@ fn head(first: &str, rest: &[String]) -> Vec<String> {
     std::iter::once(first.to_owned()).chain(rest.iter().cloned()).collect()
 }
 
+/// With a comma before thousands.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let comma = |(index, digit): (usize, char)| {
+        let first = index > 0 && (digits.len() - index).is_multiple_of(3);
+        first.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(comma).collect()
+}
+
 /// `a_test_of_this` as words.
 fn words(name: &str) -> String {
     name.replace('_', " ")
@@ -116,5 +128,10 @@ mod tests {
     fn tables_are_markdown() {
         let text = markdown(&head("a", &["b".into()]), &[vec!["1".into(), "2".into()]]);
         assert_eq!(text, "| a | b |\n| --- | ---: |\n| 1 | 2 |");
+    }
+
+    #[test]
+    fn thousands_have_a_comma() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

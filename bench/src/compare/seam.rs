@@ -1,6 +1,6 @@
 //! What crossing into a guest and back costs: the benches of engines/benches/seam.rs, as divan prints them.
 
-use super::{head, markdown};
+use super::{grouped, head, markdown};
 
 /// The benches that are told: name, what it is, and how often it is done in what is measured (`TIMES` in seam.rs).
 const BENCHES: [(&str, &str, f64); 7] = [
@@ -22,20 +22,16 @@ pub fn table(printed: &str, engines: &[String]) -> String {
     let row = |(name, what, times): &(&str, &str, f64)| {
         let cell = |engine: &String| {
             let found = medians.iter().find(|it| it.engine == *engine && it.bench == *name);
-            found.map_or("–".to_owned(), |it| format!("{} ns", grouped(it.nanoseconds / times)))
+            found.map_or("–".to_owned(), |it| format!("{} ns", rounded(it.nanoseconds / times)))
         };
         std::iter::once((*what).to_owned()).chain(engines.iter().map(cell)).collect()
     };
     markdown(&head("", engines), &BENCHES.iter().map(row).collect::<Vec<_>>())
 }
 
-/// With a comma before thousands; small ones to a tenth.
-fn grouped(value: f64) -> String {
-    match value.round() as u64 {
-        _ if value < 10.0 => format!("{value:.1}"),
-        whole if whole >= 1000 => format!("{},{:03}", whole / 1000, whole % 1000),
-        whole => whole.to_string(),
-    }
+/// Small ones to a tenth.
+fn rounded(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { grouped(value.round() as u64) }
 }
 
 #[derive(Debug, PartialEq)]

@@ -19,6 +19,8 @@ enum Outcome {
 struct Row {
     /// As `modules::tail_calls`.
     name: String,
+    /// Whether it is there once, not for each engine.
+    once: bool,
     /// By engine, each with the number of its explanation.
     cells: Vec<(Outcome, Option<usize>)>,
 }
@@ -31,6 +33,17 @@ impl Row {
     fn file(&self) -> &str {
         self.name.split("::").next().unwrap_or_default()
     }
+}
+
+/// How many tests there are.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that are there for each engine.
+    pub common: usize,
+    /// Of these, those that pass in the same way on all.
+    pub equal: usize,
+    /// Those that are there once, for some engines.
+    pub once: usize,
 }
 
 /// The suite, on all engines.
@@ -73,18 +86,29 @@ fn row(name: String, outcomes: &[(Option<String>, Outcome)], engines: &[String],
         None => (of(Some(engine)), known.explains("suite", &name, engine)),
     };
     let cells = engines.iter().map(cell).collect();
-    Row { name, cells }
+    Row { name, once, cells }
 }
 
 impl Suite {
-    /// How many tests pass in the same way on every engine, of how many.
-    pub fn equal(&self) -> (usize, usize) {
-        (self.rows.iter().filter(|row| row.is_equal()).count(), self.rows.len())
+    /// What became of the tests, in numbers.
+    pub fn counts(&self) -> Counts {
+        let common = || self.rows.iter().filter(|row| !row.once);
+        Counts {
+            common: common().count(),
+            equal: common().filter(|row| row.is_equal()).count(),
+            once: self.rows.len() - common().count(),
+        }
     }
 
-    /// How many tests pass on the engine at `index`.
-    pub fn passed(&self, index: usize) -> usize {
-        self.rows.iter().filter(|row| matches!(row.cells[index].0, Outcome::Passed)).count()
+    /// What became of them on the engine at `index`, in words.
+    pub fn on(&self, index: usize) -> String {
+        let count = |wanted: fn(&Outcome) -> bool| self.rows.iter().filter(|row| wanted(&row.cells[index].0)).count();
+        let otherwise = count(|outcome| matches!(outcome, Outcome::Otherwise(_)));
+        let passed = count(|outcome| *outcome == Outcome::Passed);
+        match count(|outcome| *outcome == Outcome::Failed) {
+            0 => format!("{passed}, {otherwise} otherwise"),
+            failed => format!("{passed}, {otherwise} otherwise, **{failed} failed**"),
+        }
     }
 
     /// Where an engine is not as the tests say. Without any result, that is one for each engine.
@@ -177,8 +201,8 @@ test result: FAILED. 5 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
     #[test]
     fn each_test_has_a_row_and_each_engine_a_cell() {
         let suite = suite(KNOWN);
-        assert_eq!(suite.equal(), (1, 4));
-        assert_eq!((suite.passed(0), suite.passed(1)), (3, 2));
+        assert_eq!(suite.counts(), Counts { common: 3, equal: 1, once: 1 });
+        assert_eq!([suite.on(0), suite.on(1)], ["3, 0 otherwise, **1 failed**", "2, 1 otherwise"]);
         let table = suite.table(true);
         let rows: Vec<_> = table.lines().skip(2).collect();
         assert_eq!(
