@@ -75,16 +75,40 @@ pub(super) struct Place {
 }
 
 impl Finder<'_> {
-    /// What is known of an offset in the module.
-    pub(super) fn find(&self, offset: u64) -> Place {
-        self.innermost(offset).unwrap_or_default()
+    /// What is known of the instruction that ends at an offset in the module: wasmer notes where it has read up to.
+    pub(super) fn find(&self, end: u64) -> Place {
+        self.innermost(end).unwrap_or_default()
     }
 
-    fn innermost(&self, offset: u64) -> Option<Place> {
-        let frames = self.context.find_frames(offset.checked_sub(self.code)?).skip_all_loads();
+    fn innermost(&self, end: u64) -> Option<Place> {
+        let frames = self.context.find_frames(end.checked_sub(self.code)?.checked_sub(1)?).skip_all_loads();
         let frame = frames.ok()?.next().ok()??;
         let function = frame.function.and_then(|it| it.raw_name().ok().map(|name| name.into_owned()));
         let file_and_line = frame.location.and_then(|it| Some((it.file?.to_owned(), it.line?)));
         Some(Place { function, file_and_line })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_finds_what_was_there() {
+        let text = "(module\n (func\n  unreachable)\n (func (export \"f\")\n  call 0))";
+        let mut parser = wat::Parser::new();
+        let wasm = parser.generate_dwarf(wat::GenerateDwarf::Lines).parse_str(Some("guest.wat".as_ref()), text);
+        let lines = Lines::of(&wasm.unwrap());
+        let bytes = [&lines.to_bytes()[..], b"and more"].concat();
+        let (kept, rest) = Lines::from_bytes(&bytes).unwrap();
+        assert_eq!(rest, b"and more");
+        assert!(Lines::from_bytes(&bytes[..20]).is_none());
+        let finder = kept.finder().unwrap();
+        // Behind the number of functions, the first one's length and that of its variables.
+        let (file, line) = finder.find(lines.code + 4).file_and_line.unwrap();
+        assert!(file.ends_with("guest.wat") && line == 3, "{file}:{line}");
+        for unknown in [0, lines.code, lines.code + 100, u64::MAX] {
+            assert!(finder.find(unknown).file_and_line.is_none(), "{unknown}");
+        }
     }
 }
