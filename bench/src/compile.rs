@@ -106,7 +106,7 @@ fn once(options: &Options, filter: &Path, engine: &str, compiler: &str) -> Resul
     fs::create_dir_all(prefix.join("logs"))?;
     let module = options.top.join("target/modules/release/ngx_wasmx_module.so");
     let conf = format!(
-        "load_module {};\nevents {{}}\nwasm {{ {engine} {{ compiler {compiler}; }} module it {} engine={engine}; }}\n",
+        "load_module {};\nerror_log stderr info;\nevents {{}}\nwasm {{ {engine} {{ compiler {compiler}; }} module it {} engine={engine}; }}\n",
         module.display(),
         filter.display()
     );

@@ -125,7 +125,7 @@ fn conf(options: &Options, port: u16) -> String {
     let user = if crate::variants::runs_as_root() { "user root;\n" } else { "" };
     format!(
         "load_module {};\n{user}daemon off;\npid nginx.pid;\nerror_log error.log crit;\nworker_processes 1;\n\
-         worker_cpu_affinity 01;\nevents {{ worker_connections 1024; }}\n\
+         events {{ worker_connections 1024; }}\n\
          wasm {{\n    proxy_wasm_time_limit {LIMIT}ms;\n{modules}}}\n\
          http {{\n    access_log off;\n    server {{\n        listen 127.0.0.1:{port};\n        \
          location = /pid {{ return 200 $pid; }}\n{locations}    }}\n}}\n",
