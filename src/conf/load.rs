@@ -1,6 +1,7 @@
 //! Modules: read, compiled, linked and given to the filters that name them. In the master, before it forks.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -91,7 +92,7 @@ fn load(log: Log<'_>, conf: &mut WasmConf, module: &mut Module) {
     let engine = module.engine.unwrap_or(conf.engines.default_name());
     conf.note(Level::Info, format!("[wasm] loading \"{}\" module <{}>", module.name, describe(&module.name, engine)));
     let runtime = conf.runtimes.iter().find(|runtime| runtime.name() == engine).cloned();
-    let done = code(module).and_then(|code| match runtime {
+    let done = code(module, conf.backtraces).and_then(|code| match runtime {
         Some(runtime) => compile(conf, module, &runtime, &code),
         // Why there is none has been told.
         None => Ok(()),
@@ -111,7 +112,7 @@ enum Code {
     Artefact(Source, Digest),
 }
 
-fn code(module: &Module) -> Result<Code, String> {
+fn code(module: &Module, backtraces: bool) -> Result<Code, String> {
     let source = Source::read(&module.path)
         .map_err(|error| format!("[wasm] open() \"{}\" failed {}", module.path.display(), system(&error)))?;
     let failed = |reason: &str| failed_bytes(&module.name, reason);
@@ -126,7 +127,13 @@ fn code(module: &Module) -> Result<Code, String> {
         let wasm = source.into_bytes();
         return if wasm.is_empty() { Err(failed("unexpected EOF")) } else { Ok(Code::Module(wasm, digest)) };
     }
-    match wat::parse_bytes(source.bytes()).map_err(|error| failed(&wat_reason(&error)))? {
+    let mut parser = wat::Parser::new();
+    if backtraces {
+        // They are to show the lines of the text.
+        parser.generate_dwarf(wat::GenerateDwarf::Lines);
+    }
+    let parsed = parser.parse_bytes(Some(&module.path), source.bytes());
+    match parsed.map_err(|error| failed(&wat_reason(&error, &module.path)))? {
         // The same module may stand in a text and in a file of its own.
         Cow::Owned(wasm) => {
             let digest = Sha256::digest(&wasm).into();
@@ -141,11 +148,12 @@ fn failed_bytes(module: &str, reason: &str) -> String {
 }
 
 /// The message and the place, without the excerpt that comes with them.
-fn wat_reason(error: &wat::Error) -> String {
+fn wat_reason(error: &wat::Error, path: &Path) -> String {
     let text = error.to_string();
+    let place = format!("--> {}:", path.display());
     let mut lines = text.lines();
     let message = lines.next().unwrap_or_default();
-    match lines.find_map(|line| line.trim_start().strip_prefix("--> <anon>:")) {
+    match lines.find_map(|line| line.trim_start().strip_prefix(&place)) {
         Some(place) => format!("{message} at {place}"),
         None => message.to_owned(),
     }
@@ -238,7 +246,8 @@ mod tests {
     use super::*;
 
     fn reason(text: &str) -> String {
-        wat_reason(&wat::parse_bytes(text.as_bytes()).unwrap_err())
+        let path = Path::new("/etc/nginx/a.wat");
+        wat_reason(&wat::Parser::new().parse_bytes(Some(path), text.as_bytes()).unwrap_err(), path)
     }
 
     #[test]
