@@ -88,7 +88,7 @@ kept suite || step "the conformance suite, on $ENGINES" "10 min the first time: 
 # All other parts are of this module.
 kept all || scripts/build-module.sh release
 kept transcripts || step "the transcripts, in nginx" "1 to 3 min" transcripts
-kept bench || step "the bench" "10 to 20 min" bench
+kept bench || step "the bench" "6 to 8 min" bench
 kept once || step "compile times and time limits" "3 min" once
 kept seam || step "the seam" "2 to 4 min" seam
 kept sizes || step "the sizes" "seconds, or 10 min for each package that is not there" sizes
