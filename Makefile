@@ -11,7 +11,7 @@ SDKS ?= rust go assemblyscript
 export ENGINE FORMATS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build tool package examples filter test bench lint fmt clean
+.PHONY: help demo build tool package examples filter test bench compare lint fmt clean
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 help: ## list the verbs
@@ -56,6 +56,10 @@ bench: ## measure: ratios to a plain nginx, start-up, memory; target/bench/bench
 	@scripts/deps.sh build guests bench
 	@scripts/build-module.sh release
 	@scripts/bench.sh
+
+compare: ## try and measure every engine: docs/engines.md (KEEP="suite bench ...": take the last results; KEEP=all)
+	@scripts/deps.sh build guests bench package
+	@scripts/compare.sh
 
 lint: ## formatting, clippy on every feature set, licences of dependencies, rules of the house
 	@scripts/deps.sh build

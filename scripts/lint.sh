@@ -81,10 +81,16 @@ rooms() {
     return $rc
 }
 
+# A test that does something else on one engine says so by `otherwise` (host.rs), so that `make compare` shows it.
+engines_in_tests() {
+    ! sources 'engines/tests/suite/*.rs' | grep -v /host.rs | xargs grep -nE 'E::NAME|NAME [=!]= "'
+}
+
 check "formatting" "seconds" format
 check "files of at most 600 lines" "seconds" file_sizes
 check "unsafe only in ngx/ and engines/" "seconds" unsafe_places
 check "rooms that do not know each other" "seconds" rooms
+check "tests say where engines differ" "seconds" engines_in_tests
 check "engines are compiled once for all builds" "seconds" scripts/one-build.sh
 check "clippy: no nginx, no engine" "a minute" clippy -p engines -p ngx_wasmx_module --no-default-features
 check "clippy: no nginx, all engines" "5 min the first time" clippy -p engines -p ngx_wasmx_module --no-default-features --features wasmtime,wasmer,wasmi

@@ -17,10 +17,22 @@ pub fn ask(port: u16, path: &str) -> Result<Pending> {
 }
 
 impl Pending {
-    /// The body of the answer.
-    pub fn body(mut self) -> Result<String> {
+    fn answer(mut self) -> Result<String> {
         let mut answer = String::new();
         self.0.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// The status of the answer.
+    pub fn status(self) -> Result<u16> {
+        let answer = self.answer()?;
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.ok_or_else(|| format!("unexpected answer: {answer:?}").into())
+    }
+
+    /// The body of the answer.
+    pub fn body(self) -> Result<String> {
+        let answer = self.answer()?;
         match answer.split_once("\r\n\r\n") {
             Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
             _ => Err(format!("unexpected answer: {answer:?}").into()),

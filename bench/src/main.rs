@@ -4,14 +4,23 @@
 //! machine that others use too, ratios of neighbours in time say more than seconds.
 
 mod client;
+mod compare;
+mod compile;
+mod limits;
 mod load;
 mod nginx;
+mod plot;
 mod report;
+mod results;
 mod startup;
 mod variants;
 
+use compile::Compiled;
+use limits::Ended;
+use results::Results;
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -50,15 +59,37 @@ impl Options {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let options = Options::from_environment()?;
     std::fs::create_dir_all(options.out())?;
-    if let Some(variant) = &options.perf {
-        return load::profile(&options, variant);
+    match std::env::args().nth(1).as_deref() {
+        None => bench(&options)?,
+        Some("once") => once(&options)?,
+        Some("compare") => return Ok(if compare::run(&options)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Some(other) => return Err(format!("unknown: {other} (nothing, once, compare)").into()),
     }
-    let throughput = load::measure(&options)?;
-    report::print_throughput(&throughput);
-    let startup = startup::measure(&options)?;
-    report::print_startup(&startup);
-    report::write(&options, &throughput, &startup)
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `make bench`.
+fn bench(options: &Options) -> Result<()> {
+    if let Some(variant) = &options.perf {
+        return load::profile(options, variant);
+    }
+    let measured = load::measure(options)?;
+    let mut results = Results::of(options, &measured, Vec::new());
+    report::print_throughput(&results);
+    results.starts = startup::measure(options)?;
+    report::print_startup(&results.starts);
+    report::write(options, &results)
+}
+
+/// For `make compare` only: what hardly changes from one version to the next.
+fn once(options: &Options) -> Result<()> {
+    let compiled: Vec<_> = compile::measure(options)?.iter().map(Compiled::to_json).collect();
+    let ended: Vec<_> = limits::measure(options)?.iter().map(Ended::to_json).collect();
+    let folder = options.top.join("target/compare");
+    std::fs::create_dir_all(&folder)?;
+    let all = serde_json::json!({ "compiled": compiled, "ended": ended });
+    Ok(std::fs::write(folder.join("once.json"), format!("{all:#}\n"))?)
 }

@@ -22,6 +22,8 @@ enum Work {
     HeaderCalls,
     /// The response body read, chunk by chunk.
     ReadBody,
+    /// The same, and each byte of it looked at: what the guest's own code costs.
+    HashBody,
     /// A call before the request goes on.
     Call,
 }
@@ -40,6 +42,7 @@ impl RootContext for Root {
             b"all-headers" => Work::AllHeaders,
             b"header-calls" => Work::HeaderCalls,
             b"read-body" => Work::ReadBody,
+            b"hash-body" => Work::HashBody,
             b"call" => Work::Call,
             _ => return false,
         };
@@ -85,7 +88,7 @@ impl HttpContext for Filter {
                     self.set_http_request_header("x-bench", None);
                 }
             }
-            Work::Empty | Work::SetHeader | Work::ReadBody => {}
+            Work::Empty | Work::SetHeader | Work::ReadBody | Work::HashBody => {}
         }
         Action::Continue
     }
@@ -98,9 +101,19 @@ impl HttpContext for Filter {
     }
 
     fn on_http_response_body(&mut self, body_size: usize, _: bool) -> Action {
-        if let Work::ReadBody = self.work {
-            black_box(self.get_http_response_body(0, body_size));
+        match self.work {
+            Work::ReadBody => {
+                black_box(self.get_http_response_body(0, body_size));
+            }
+            Work::HashBody => {
+                black_box(fnv1a(&self.get_http_response_body(0, body_size).unwrap_or_default()));
+            }
+            _ => {}
         }
         Action::Continue
     }
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

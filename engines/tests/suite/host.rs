@@ -1,5 +1,6 @@
 //! The host of these tests: its functions, and the short way from text to a running guest.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use engines::{Args, Caller, Config, HostFunction, Instance, Linker, Plan, Ret, Trap, WasmEngine, Wiring};
@@ -81,6 +82,19 @@ pub struct Loaded<E: WasmEngine> {
 /// Small, so that many tests can have an engine at the same time.
 pub fn config() -> Config {
     Config { memory_limit: 1 << 20, instances: 8, ..Config::default() }
+}
+
+/// Whether the engine of this test is one of those that do something else than others do in it, and what that is. It is
+/// said aside, so that `make compare` shows it: whoever asks for the name of an engine in another way hides it.
+pub fn otherwise<E: WasmEngine>(engines: &[&str], what: &str) -> bool {
+    let is_one = engines.contains(&E::NAME);
+    if is_one {
+        let thread = std::thread::current();
+        let line = format!("DIFFERS {}: {what}\n", thread.name().unwrap_or_default());
+        // Straight to the descriptor: the test runner would keep what print! writes to itself.
+        drop(std::io::stderr().write_all(line.as_bytes()));
+    }
+    is_one
 }
 
 pub fn bytes(wat: &str) -> Vec<u8> {

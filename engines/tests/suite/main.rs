@@ -30,6 +30,7 @@ mod memory;
 mod modules;
 #[cfg(feature = "wasmtime")]
 mod pool;
+mod proposals;
 mod rewind;
 mod threads;
 #[cfg(all(feature = "wasmtime", feature = "wasmer"))]
