@@ -36,11 +36,12 @@ if [ ! -f "$packages/.installed" ]; then
     touch "$packages/.installed"
 fi
 
+this=$(realpath "${BASH_SOURCE[0]}")
 cd "$dir"
 for index in */index.ts; do
     folder=${index%/index.ts}
     wasm=$out/${folder//-/_}.wasm
-    [ ! -f "$wasm" ] || [ -n "$(find "$folder" package-lock.json "${BASH_SOURCE[0]}" -newer "$wasm" -type f -print -quit)" ] || continue
+    [ ! -f "$wasm" ] || [ -n "$(find "$folder" package-lock.json "$this" -newer "$wasm" -type f -print -quit)" ] || continue
     # It warns of its own library, of nothing else: what it says is shown when it fails.
     said=$(node "$packages/node_modules/assemblyscript/bin/asc" "$index" -b "$wasm.new" --path "$packages/node_modules" \
         --use abort=abort_proc_exit -O1 2>&1) || die "$index: $said"

@@ -61,6 +61,7 @@ done
 run "the gRPC server of the tests" "half a minute the first time" t/peers/build.sh
 run "the tool" "a minute" scripts/build-tool.sh
 run "the tool's own tests" "a minute" cargo test --release --no-fail-fast -p wasmx-tool --no-default-features --features "$engines"
+run "the bench's own tests" "seconds" cargo test --release --no-fail-fast -p wasmx-bench
 for flavour in $flavours; do
     run "the module for nginx: $flavour" "2 min" scripts/build-module.sh "$flavour"
 done

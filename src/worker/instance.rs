@@ -64,8 +64,8 @@ impl Instance {
     }
 
     /// Makes it fit for another request; the bytes that it holds meanwhile.
-    pub(super) fn reuse(&mut self) -> Option<usize> {
-        self.vm.get_mut().rewind()
+    pub(super) fn reuse(&self) -> Option<usize> {
+        self.vm.try_borrow_mut().ok()?.rewind()
     }
 
     /// Whether its roots are those of the filters of these ids.

@@ -159,9 +159,12 @@ impl Slot {
     }
 
     /// Takes back a VM that has served a request, for the next.
-    pub(super) fn take_back(&self, mut instance: Rc<Instance>) {
-        let Some(instance_alone) = Rc::get_mut(&mut instance) else { return };
-        let Some(bytes) = instance_alone.reuse() else {
+    pub(super) fn take_back(&self, instance: Rc<Instance>) {
+        // The worker's list of VMs has weak references to it, which do not count.
+        if Rc::strong_count(&instance) > 1 {
+            return;
+        }
+        let Some(bytes) = instance.reuse() else {
             self.unfit.set(self.unfit.get().saturating_add(1));
             return;
         };

@@ -3,6 +3,7 @@
 use wasmx_t::{Engine, Nginx, Running, Upstream, filter};
 
 wasmx_t::on_every_engine![
+    an_instance_serves_one_request_after_the_other,
     nothing_of_a_request_is_seen_by_the_next,
     a_filter_that_cannot_be_put_back_has_a_fresh_instance,
     requests_at_the_same_time_have_instances_of_their_own,
@@ -35,6 +36,23 @@ const LEAKY: &str = r#"
 fn leaky(engine: Engine, added: &str) -> Running {
     let text = filter(&LEAKY.replace("ADDED", added));
     Nginx::new(engine).wat("a", text).location("/", "proxy_wasm_isolation stream; proxy_wasm a;").start()
+}
+
+fn an_instance_serves_one_request_after_the_other(engine: Engine) {
+    let text = filter(
+        r#"(data (i32.const 16) "configured")
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+    (func (export "proxy_on_configure") (param i32 i32) (result i32)
+        (drop (call $log (i32.const 2) (i32.const 16) (i32.const 10))) (i32.const 1))"#,
+    );
+    let directives = "proxy_wasm_isolation stream; proxy_wasm a; return 200;";
+    let ng = Nginx::new(engine).wat("a", text).location("/", directives).start();
+    ng.get("/").status(200);
+    let once = ng.log().lines_with("configured").len();
+    for _ in 0..10 {
+        ng.get("/").status(200);
+    }
+    assert_eq!(ng.log().lines_with("configured").len(), once, "each request starts an instance");
 }
 
 fn nothing_of_a_request_is_seen_by_the_next(engine: Engine) {
