@@ -31,7 +31,7 @@ const TABLE_LIMIT: usize = 100_000;
 /// Epochs that never pass: the deadline of a call without one. Small enough that adding it to any epoch is no overflow.
 const NEVER: u64 = 1 << 62;
 /// The clock's step before the first ticker is made.
-const DEFAULT_STEP_MS: u32 = 100;
+const DEFAULT_STEP_US: u32 = 100_000;
 
 /// The wasmtime engine.
 pub struct Wasmtime(Arc<Shared>);
@@ -45,8 +45,8 @@ struct Shared {
     spare: Option<w::Engine>,
     /// Instances that were made outside a pool.
     overflowed: AtomicU64,
-    /// Milliseconds between two ticks of the running ticker.
-    step_ms: AtomicU32,
+    /// Microseconds between two ticks of the running ticker.
+    step_us: AtomicU32,
     memory_limit: usize,
     /// Whether fuel is metered; then every store gets all there is.
     fuel: bool,
@@ -302,7 +302,7 @@ impl<T: Send + 'static> crate::Instance<T> for Instance<T> {
         if self.store.data().dead {
             return Err(Trap::dead());
         }
-        let step = self.shared.step_ms.load(Ordering::Relaxed);
+        let step = self.shared.step_us.load(Ordering::Relaxed);
         if step != self.ticks.0 {
             self.ticks = (step, ticks(self.limit, step));
         }
@@ -360,9 +360,9 @@ impl<T: 'static> Instance<T> {
 }
 
 /// How many ticks a call may see. The first can come at once, so it does not count.
-fn ticks(limit: Option<Duration>, step_ms: u32) -> u64 {
+fn ticks(limit: Option<Duration>, step_us: u32) -> u64 {
     let Some(limit) = limit else { return NEVER };
-    let ticks = limit.as_millis().div_ceil(u128::from(step_ms)) + 1;
+    let ticks = limit.as_micros().div_ceil(u128::from(step_us)) + 1;
     u64::try_from(ticks).map_or(NEVER, |ticks| ticks.min(NEVER))
 }
 
@@ -441,7 +441,7 @@ impl WasmEngine for Wasmtime {
             main,
             spare,
             overflowed: AtomicU64::new(0),
-            step_ms: AtomicU32::new(DEFAULT_STEP_MS),
+            step_us: AtomicU32::new(DEFAULT_STEP_US),
             memory_limit: flags::memory_limit(config),
             fuel: settings.fuel,
         })))
@@ -510,7 +510,7 @@ impl WasmEngine for Wasmtime {
         data: T,
         limit: Option<Duration>,
     ) -> Result<Instance<T>, Trap> {
-        let step = self.0.step_ms.load(Ordering::Relaxed);
+        let step = self.0.step_us.load(Ordering::Relaxed);
         let ticks = (step, ticks(limit, step));
         let (store, instance) = plan.instantiate(data, ticks.1)?;
         Ok(Instance { store, instance, shared: self.0.clone(), limit, ticks, remembered: None })
@@ -519,7 +519,7 @@ impl WasmEngine for Wasmtime {
     fn ticker(&self, shortest: Duration) -> Option<Ticker> {
         let step = (shortest / 8).clamp(Duration::from_millis(1), Duration::from_millis(100));
         let shared = self.0.clone();
-        shared.step_ms.store(step.as_millis() as u32, Ordering::Relaxed);
+        shared.step_us.store(step.as_micros() as u32, Ordering::Relaxed);
         let tick = move || {
             shared.main.increment_epoch();
             shared.spare.iter().for_each(w::Engine::increment_epoch);
