@@ -113,6 +113,7 @@ fn has_no_body(r: Request<'_>) -> bool {
 /// What nginx calls with each part of a response's body, before every other filter.
 pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     let Some(exchange) = phases::exchange(r) else { return http::next_body_filter(r, chain) };
+    exchange.stays_held();
     if exchange.body.dropped.get() {
         chain.consume();
         return Status::OK;

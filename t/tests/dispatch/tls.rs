@@ -7,6 +7,7 @@ use crate::telling;
 
 wasmx_t::on_every_engine![
     the_name_is_told,
+    port_443_means_tls,
     an_address_is_no_name,
     a_block_takes_the_name_of_the_authority,
     a_body_and_its_answer,
@@ -64,6 +65,26 @@ fn the_name_is_told(engine: Engine) {
     let call = call(&nginx, "/how");
     let ng = telling(nginx, "/", &call, "").start();
     ng.get("/").status(200).body(format!("on {NAME} HTTP/1.1 {NAME}"));
+}
+
+/// Nothing can listen there in a test: the host has a port of its own, which counts for the connection only.
+fn port_443_means_tls(engine: Engine) {
+    let nginx = both_ends(engine, &trusted(), false);
+    let own = format!("resolver_add {} mapped.example;", nginx.address_of(1));
+    let call = |upstream: &str, scheme: &str| {
+        format!("call {upstream} 10000 {scheme} :method=GET :path=/how :authority={NAME}")
+    };
+    let nginx = telling(nginx.http(own), "/443", &call("mapped.example:443", ""), "");
+    let nginx = telling(nginx, "/https", &call("mapped.example", ":scheme=https"), "");
+    let nginx = telling(nginx, "/http", &call("mapped.example:443", ":scheme=http"), "");
+    let nginx = telling(nginx, "/other", &call("mapped.example:444", ""), "");
+    let ng = telling(nginx, "/80", &call("mapped.example", ""), "").start();
+    for path in ["/443", "/https"] {
+        ng.get(path).status(200).body(format!("on {NAME} HTTP/1.1 {NAME}"));
+    }
+    for path in ["/http", "/other", "/80"] {
+        ng.get(path).status(200).body_has("plain HTTP request was sent to HTTPS port");
+    }
 }
 
 fn an_address_is_no_name(engine: Engine) {
