@@ -58,6 +58,8 @@ ngx_int_t wasmx_ssl_start(ngx_ssl_t *ssl, ngx_connection_t *c,
 ngx_int_t wasmx_ssl_handshake(ngx_connection_t *c,
     ngx_connection_handler_pt handler);
 ngx_int_t wasmx_ssl_is_handshaken(ngx_connection_t *c);
+unsigned long wasmx_ssl_handshake_error(ngx_connection_t *c,
+    const char **text);
 long wasmx_ssl_verify(ngx_connection_t *c, const char **text);
 ngx_int_t wasmx_ssl_check_host(ngx_connection_t *c, ngx_str_t *name,
     ngx_uint_t ip);

@@ -10,14 +10,22 @@
 
 #if (NGX_SSL)
 
+#pragma weak CRYPTO_get_ex_new_index
 #pragma weak ERR_clear_error
+#pragma weak ERR_peek_error
+#pragma weak ERR_reason_error_string
 #pragma weak SSL_CTX_ctrl
+#pragma weak SSL_CTX_get_info_callback
 #pragma weak SSL_ctrl
 #pragma weak SSL_get0_alpn_selected
 #pragma weak SSL_get1_peer_certificate
+#pragma weak SSL_get_SSL_CTX
+#pragma weak SSL_get_ex_data
 #pragma weak SSL_get_peer_certificate
 #pragma weak SSL_get_verify_result
 #pragma weak SSL_set_alpn_protos
+#pragma weak SSL_set_ex_data
+#pragma weak SSL_set_info_callback
 #pragma weak X509_check_ip_asc
 #pragma weak X509_free
 #pragma weak X509_verify_cert_error_string
@@ -31,6 +39,13 @@
 
 /* OpenSSL's own limit, where nginx's would be 1 */
 #define WASMX_SSL_VERIFY_DEPTH  100
+
+/* where connections keep the error of their handshake; -1: nowhere */
+static int  wasmx_ssl_error_index = -1;
+
+
+static void wasmx_ssl_note_errors(SSL *ssl);
+static void wasmx_ssl_info(const SSL *ssl, int where, int ret);
 
 
 ngx_int_t
@@ -69,6 +84,12 @@ wasmx_ssl_client(ngx_cycle_t *cycle, ngx_str_t *trusted)
     }
 
     ssl->log = cycle->log;
+
+    /* one for all cycles: an index is never given back */
+
+    if (wasmx_ssl_error_index == -1 && CRYPTO_get_ex_new_index != NULL) {
+        wasmx_ssl_error_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    }
 
     cln = ngx_pool_cleanup_add(cycle->pool, 0);
     if (cln == NULL) {
@@ -111,6 +132,8 @@ wasmx_ssl_start(ngx_ssl_t *ssl, ngx_connection_t *c, const u_char *sni,
         return NGX_ERROR;
     }
 
+    wasmx_ssl_note_errors(c->ssl->connection);
+
     if (sni != NULL
         && SSL_set_tlsext_host_name(c->ssl->connection, (char *) sni) == 0)
     {
@@ -130,6 +153,78 @@ failed:
     ERR_clear_error();
 
     return NGX_ERROR;
+}
+
+
+/*
+ * nginx empties OpenSSL's queue of errors into its log, where the level of our
+ * connections lets them not through: they are seen before that, at the end of
+ * each step of the handshake. What is not there for it is done without.
+ */
+
+static void
+wasmx_ssl_note_errors(SSL *ssl)
+{
+    if (wasmx_ssl_error_index != -1
+        && ERR_peek_error != NULL
+        && ERR_reason_error_string != NULL
+        && SSL_CTX_get_info_callback != NULL
+        && SSL_get_SSL_CTX != NULL
+        && SSL_get_ex_data != NULL
+        && SSL_set_ex_data != NULL
+        && SSL_set_info_callback != NULL)
+    {
+        SSL_set_info_callback(ssl, wasmx_ssl_info);
+    }
+}
+
+
+static void
+wasmx_ssl_info(const SSL *ssl, int where, int ret)
+{
+    unsigned long    error;
+    void           (*outer)(const SSL *ssl, int where, int ret);
+
+    /* nginx's own, which the one of a connection stands in for */
+    outer = SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
+
+    if (outer != NULL) {
+        outer(ssl, where, ret);
+    }
+
+    if ((where & SSL_CB_CONNECT_EXIT) == SSL_CB_CONNECT_EXIT && ret <= 0) {
+
+        /* the first is the cause of the others */
+
+        error = ERR_peek_error();
+        (void) SSL_set_ex_data((SSL *) ssl, wasmx_ssl_error_index,
+                               (void *) (uintptr_t) error);
+    }
+}
+
+
+unsigned long
+wasmx_ssl_handshake_error(ngx_connection_t *c, const char **text)
+{
+    unsigned long  error;
+
+    *text = NULL;
+
+    if (wasmx_ssl_error_index == -1
+        || SSL_get_ex_data == NULL
+        || ERR_reason_error_string == NULL)
+    {
+        return 0;
+    }
+
+    error = (unsigned long) (uintptr_t)
+            SSL_get_ex_data(c->ssl->connection, wasmx_ssl_error_index);
+
+    if (error != 0) {
+        *text = ERR_reason_error_string(error);
+    }
+
+    return error;
 }
 
 
@@ -249,6 +344,14 @@ ngx_int_t
 wasmx_ssl_handshake(ngx_connection_t *c, ngx_connection_handler_pt handler)
 {
     return NGX_ERROR;
+}
+
+
+unsigned long
+wasmx_ssl_handshake_error(ngx_connection_t *c, const char **text)
+{
+    *text = NULL;
+    return 0;
 }
 
 

@@ -15,7 +15,7 @@ pub mod chain;
 pub mod context;
 pub mod exports;
 pub mod foreign;
-mod functions;
+pub mod functions;
 pub mod host;
 pub mod hostcalls;
 pub mod memory;

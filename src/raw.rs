@@ -43,14 +43,10 @@ impl Phase {
         }
     }
 
-    /// The response's header has not left: it can be changed, and another response can take its place.
+    /// The response's header has not left: it can be changed, something can be put before its body, and another response
+    /// can take its place.
     fn before_header(self) -> bool {
         self <= Self::HeaderFilter
-    }
-
-    /// There is no response yet to whose body something could not be added.
-    fn before_response(self) -> bool {
-        self <= Self::Content
     }
 }
 
@@ -76,7 +72,8 @@ pub trait Response {
     fn status(&self) -> u16;
     /// Sets it, also for a response that is to come, unless that one brings its own.
     fn set_status(&self, status: u16) -> Result<(), &'static str>;
-    /// Adds a line to the response that is sent when the phase ends. Nothing adds nothing, but there is a response then.
+    /// Adds a line to the response that is sent when the phase ends, or, to one whose header has come, before its body.
+    /// Nothing adds nothing, but there is a response then.
     fn say(&self, line: &[u8]) -> Result<(), &'static str>;
     /// Stashes a response that is sent when the phase ends. With one stashed already, that one stays.
     fn answer(&self, answer: Answer<'_>) -> Result<(), &'static str>;
@@ -143,7 +140,7 @@ hostcalls! {
     V0_1_0 fn ngx_http_resp_say(caller, body_data: u32, body_size: u32) () {
         let name = "ngx_http_resp_say";
         let (memory, state) = caller.split();
-        let stream = stream(state, name, Phase::before_response)?;
+        let stream = stream(state, name, Phase::before_header)?;
         stream.say(bytes(memory, name, body_data, body_size)?).map_err(|why| refused(name, why))
     };
 

@@ -109,6 +109,15 @@ impl ResponseBody {
         self.input.borrow_mut().discard(r);
     }
 
+    /// Sends what is to stand before the body, of which nothing was sent yet.
+    pub(super) fn send_before(&self, r: Request<'_>, bytes: &[u8]) -> Status {
+        let mut output = self.output.borrow_mut();
+        match output.push_bytes(r, bytes) {
+            Ok(()) => output.send(r, http::next_body_filter),
+            Err(Failed) => Status::ERROR,
+        }
+    }
+
     /// Sends the part as the filters have made it.
     pub(super) fn send(&self, r: Request<'_>, orders: Orders) -> Status {
         let mut output = self.output.borrow_mut();

@@ -2,8 +2,8 @@
 
 use std::cell::{Cell, OnceCell};
 
-use ngx::Timer;
 use ngx::http::{Handle, Request};
+use ngx::{Posted, Timer};
 
 use super::exchange::Side;
 
@@ -12,6 +12,8 @@ use super::exchange::Side;
 pub(super) struct Holds {
     request: Hold,
     response: Hold,
+    /// Stops nginx's own timer.
+    clock: OnceCell<Posted>,
 }
 
 #[derive(Default)]
@@ -46,6 +48,14 @@ impl Holds {
             timer
         });
         timer.start(r.send_timeout());
+        self.stop_clock(handle);
+    }
+
+    /// nginx gives the client `send_timeout` to take more, also when it is a filter that lets nothing go: only the limit
+    /// here is to count then, which knows of calls. As nginx starts its timer after our filters have returned, that is
+    /// done later, and anew whenever nginx was here.
+    pub(super) fn stop_clock(&self, handle: Handle) {
+        self.clock.get_or_init(|| Posted::new(move || super::phases::stop_clock(handle))).post();
     }
 
     /// Ends a hold; whether there was one.

@@ -46,7 +46,7 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
         }
         Flow::Next if bodyless || !exchange.callbacks.contains(Callbacks::RESPONSE_BODY) => {
             exchange.body.complete(bodyless);
-            let status = http::next_header_filter(r);
+            let status = send_header(exchange, r);
             if r.header_only() {
                 exchange.body.drop_all(r);
             }
@@ -59,10 +59,29 @@ fn run_header(exchange: &Exchange, r: Request<'_>) -> Status {
         }
         Flow::Next => {
             r.response_headers().body_may_change();
-            http::next_header_filter(r)
+            send_header(exchange, r)
         }
         flow => answer_instead(exchange, r, flow),
     }
+}
+
+/// Sends the response's header, and what calls of its phase have said: before the body, of whose length it is a part.
+/// A response without a body stays without.
+fn send_header(exchange: &Exchange, r: Request<'_>) -> Status {
+    let said = exchange.take_before_body();
+    if said.is_empty() || matches!(r.status(), 101 | 204 | 304) {
+        return http::next_header_filter(r);
+    }
+    let headers = r.response_headers();
+    match headers.known_length() {
+        Some(len) => headers.body_was_changed(len.saturating_add(said.len() as u64)),
+        None => headers.body_may_change(),
+    }
+    let status = http::next_header_filter(r);
+    if status == Status::ERROR || status.0 > 0 || r.header_only() {
+        return status;
+    }
+    if exchange.body.send_before(r, &said) == Status::ERROR { Status::ERROR } else { status }
 }
 
 /// Answers in the place of a response whose header has not left.
@@ -94,6 +113,7 @@ fn has_no_body(r: Request<'_>) -> bool {
 /// What nginx calls with each part of a response's body, before every other filter.
 pub fn body_filter(r: Request<'_>, chain: Chain<'_>) -> Status {
     let Some(exchange) = phases::exchange(r) else { return http::next_body_filter(r, chain) };
+    exchange.stays_held();
     if exchange.body.dropped.get() {
         chain.consume();
         return Status::OK;
@@ -297,7 +317,7 @@ pub(super) fn release_header(exchange: &Exchange, r: Request<'_>, orders: Orders
         None if orders.ends => {}
         _ => headers.body_may_change(),
     }
-    let status = http::next_header_filter(r);
+    let status = send_header(exchange, r);
     if status == Status::ERROR || status.0 > 0 || r.header_only() {
         exchange.body.drop_all(r);
         return Err(status);

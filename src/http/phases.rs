@@ -304,6 +304,14 @@ pub(super) fn resume(handle: Handle) {
     }
 }
 
+/// Lets nginx not wait for the client while a filter holds what it would be sent.
+pub(super) fn stop_clock(handle: Handle) {
+    let Some(r) = handle.get() else { return };
+    if exchange(r).is_some_and(|exchange| exchange.is_held()) {
+        r.stop_send_timeout();
+    }
+}
+
 /// Ends a request of which a filter has held a side for too long.
 pub(super) fn give_up(handle: Handle, side: Side) {
     let Some(r) = handle.get() else { return };

@@ -11,6 +11,9 @@ use super::vm::{AbiError, Callbacks};
 /// Allocators by which results reach guest memory, the preferred one first.
 pub const ALLOCATORS: &[&str] = &["proxy_on_memory_allocate", "malloc"];
 
+/// What a new instance is started by, as far as the module has it.
+pub const STARTERS: &[&str] = &["_initialize", "main", "__main_void", "_start"];
+
 const VERSION_PREFIX: &str = "proxy_abi_version_";
 const CONTEXT_CREATE: &str = "proxy_on_context_create";
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use engines::Config;
 
+use crate::inspect::Purpose;
+
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub enum Command {
@@ -25,6 +27,8 @@ pub struct Compile {
 pub struct Inspect {
     pub file: PathBuf,
     pub engine: Option<String>,
+    /// What the module is to be fit for; `None`: what it seems to be meant as.
+    pub purpose: Option<Purpose>,
     pub json: bool,
 }
 
@@ -69,17 +73,22 @@ fn compile(mut words: Words<'_>) -> Result<Compile, String> {
 }
 
 fn inspect(mut words: Words<'_>) -> Result<Inspect, String> {
-    let (mut files, mut engine, mut json) = (Vec::new(), None, false);
+    let (mut files, mut engine, mut purpose, mut json) = (Vec::new(), None, None, false);
     while let Some(word) = words.next()? {
         match word {
             Word::Plain(file) => files.push(PathBuf::from(file)),
             Word::Option("engine") => engine = Some(words.value()?),
+            Word::Option("for") => {
+                let name = words.value()?;
+                let found = Purpose::ALL.into_iter().find(|purpose| purpose.name() == name);
+                purpose = Some(found.ok_or_else(|| format!("\"--for={name}\": it is proxy_wasm or wasm_call"))?);
+            }
             Word::Option("json") => json = true,
             Word::Option(other) => return Err(format!("unknown option \"--{other}\"")),
         }
     }
     let [file] = files.try_into().map_err(|_| "inspect takes one file")?;
-    Ok(Inspect { file, engine, json })
+    Ok(Inspect { file, engine, purpose, json })
 }
 
 /// A size as nginx writes it, in bytes.
@@ -148,8 +157,10 @@ mod tests {
         };
         let (input, output, engine) = ("a.wasm".into(), "b.wasmx".into(), "e".into());
         assert_eq!(read(line), Ok(Command::Compile(Compile { input, output, engine, config })));
-        let inspect = Inspect { file: "f".into(), engine: None, json: true };
-        assert_eq!(read("inspect --json f"), Ok(Command::Inspect(inspect)));
+        let inspect = |purpose| Ok(Command::Inspect(Inspect { file: "f".into(), engine: None, purpose, json: true }));
+        assert_eq!(read("inspect --json f"), inspect(None));
+        assert_eq!(read("inspect --for wasm_call f --json"), inspect(Some(Purpose::Functions)));
+        assert_eq!(read("inspect --json --for=proxy_wasm f"), inspect(Some(Purpose::Filter)));
         assert_eq!(read("inspect --help"), Ok(Command::Help));
     }
 
@@ -166,6 +177,7 @@ mod tests {
             ("compile a b --engine=e --fast", "unknown option \"--fast\""),
             ("inspect", "inspect takes one file"),
             ("inspect a b", "inspect takes one file"),
+            ("inspect a --for=b", "\"--for=b\": it is proxy_wasm or wasm_call"),
         ];
         for (line, mistake) in table {
             assert_eq!(read(line), Err(mistake.to_owned()), "{line}");

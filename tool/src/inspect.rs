@@ -1,24 +1,26 @@
-//! `wasmx inspect`: what a file is, and whether it can be a filter.
+//! `wasmx inspect`: what a file is, and whether it can be a filter, or be called by `wasm_call`.
 
 mod facts;
 pub mod human;
 mod json;
+mod purpose;
 mod sdk;
 
 use std::fs;
 
 use anyhow::{Context as _, bail};
 use engines::artefact::{Artefact, Source, Unfit};
-use engines::{Config, Export, ExternType, Import, ValType};
+use engines::{Config, ExternType, Import};
 use sha2::{Digest as _, Sha256};
 use wasmx_host::proxy_wasm::abi::Version;
-use wasmx_host::proxy_wasm::exports::{self, ALLOCATORS, Marker};
+use wasmx_host::proxy_wasm::exports::Marker;
 use wasmx_host::proxy_wasm::hostcalls::{self, HostcallInfo};
-use wasmx_host::wasi;
+use wasmx_host::{raw, wasi};
 
 use crate::args::Inspect;
 use crate::engine::{self, ENGINES, Engine, Interface};
 use facts::Facts;
+pub use purpose::Purpose;
 
 /// All there is to say about a file.
 struct Report {
@@ -38,12 +40,15 @@ enum Subject {
 struct Module {
     /// Whether it was written as text.
     text: bool,
+    purpose: Purpose,
     abi: Marker,
     sdk: Option<String>,
     callbacks: Vec<String>,
+    /// What it offers to `wasm_call`.
+    functions: Vec<String>,
     imports: Vec<Wanted>,
     facts: Facts,
-    /// Why it can be no filter, whatever runs it.
+    /// Why it cannot be what it is for, whatever runs it.
     objection: Option<String>,
     engines: Vec<Verdict>,
 }
@@ -86,10 +91,10 @@ impl Module {
     }
 }
 
-/// What is to be printed, and whether the file can be a filter.
+/// What is to be printed, and whether the file can be what it is for.
 ///
 /// # Errors
-/// When the file cannot be read, or is neither a module nor an artefact.
+/// When the file cannot be read, or is neither a module nor an artefact. What an artefact is for is not in it.
 pub fn run(options: &Inspect) -> anyhow::Result<(String, bool)> {
     let engines: Vec<&Engine> = match &options.engine {
         Some(name) => vec![engine::find(name)?],
@@ -102,11 +107,14 @@ pub fn run(options: &Inspect) -> anyhow::Result<(String, bool)> {
     );
     let source = Source::read(&options.file).with_context(|| path.to_string())?;
     let subject = if source.is_artefact() {
+        anyhow::ensure!(options.purpose.is_none(), "{path}: \"--for\" is for modules, and this is an artefact");
         Subject::Artefact(Box::new(artefact(&source, &engines).with_context(|| path.to_string())?))
     } else {
         let extension = options.file.extension();
         let text = extension.is_some_and(|extension| extension == "wat");
-        Subject::Module(Box::new(module(source.bytes(), text, &engines).with_context(|| path.to_string())?))
+        Subject::Module(Box::new(
+            module(source.bytes(), text, &engines, options.purpose).with_context(|| path.to_string())?,
+        ))
     };
     let (size, sha256) = (source.bytes().len() as u64, hex(&Sha256::digest(source.bytes())));
     let report = Report { file: path.to_string(), size, sha256, subject };
@@ -143,7 +151,7 @@ fn artefact(source: &Source, engines: &[&Engine]) -> anyhow::Result<Compiled> {
     Ok(Compiled { key, module: hex(&module), verdict, objection: source.vouched().err() })
 }
 
-fn module(bytes: &[u8], text: bool, engines: &[&Engine]) -> anyhow::Result<Module> {
+fn module(bytes: &[u8], text: bool, engines: &[&Engine], purpose: Option<Purpose>) -> anyhow::Result<Module> {
     let wasm = if text { wat::parse_bytes(bytes)?.into_owned() } else { bytes.to_vec() };
     if !wasm.starts_with(b"\0asm") {
         bail!("neither a module nor an artefact");
@@ -159,33 +167,24 @@ fn module(bytes: &[u8], text: bool, engines: &[&Engine]) -> anyhow::Result<Modul
     let known = interface.is_some();
     let Interface { imports, exports } = interface.unwrap_or(Interface { imports: Vec::new(), exports: Vec::new() });
     let abi = Marker::find(&exports);
-    let objection = known.then(|| objection(abi, &exports)).flatten();
+    let functions = purpose::functions(&exports);
+    let purpose = purpose.unwrap_or_else(|| Purpose::guess(abi, &functions));
+    let objection = if known { purpose.objection(abi, &exports, &functions) } else { None };
     let mut callbacks: Vec<_> =
         exports.iter().map(|it| it.name.clone()).filter(|it| it.starts_with("proxy_on_")).collect();
     callbacks.sort_unstable();
     Ok(Module {
         text,
+        purpose,
         abi,
         sdk: sdk::guess(&wasm, &facts, &imports, &exports),
         callbacks,
+        functions,
         imports: imports.into_iter().map(wanted).collect(),
         facts,
         objection,
         engines: verdicts,
     })
-}
-
-/// Why a module with these exports can be no filter.
-fn objection(abi: Marker, exports: &[Export]) -> Option<String> {
-    let has = |name: &str, params: &[ValType], results: &[ValType]| {
-        let is = |ty: &ExternType| matches!(ty, ExternType::Func(ty) if ty.params == params && ty.results == results);
-        exports.iter().any(|export| export.name == name && is(&export.ty))
-    };
-    let allocator = ALLOCATORS.iter().any(|name| has(name, &[ValType::I32], &[ValType::I32]));
-    let create = has("proxy_on_context_create", &[ValType::I32; 2], &[]);
-    let problem = exports::check("", abi, allocator, create).err()?.to_string();
-    // The texts of nginx's log name the module, which has no name yet.
-    Some(problem.replace("\"\" ", ""))
 }
 
 fn wanted(import: Import) -> Wanted {
@@ -197,7 +196,7 @@ fn wanted(import: Import) -> Wanted {
 fn unmet(import: &Import) -> Option<String> {
     let of = |mut table: Box<dyn Iterator<Item = HostcallInfo>>| table.find(|row| row.name == import.name);
     let row = match import.module.as_str() {
-        hostcalls::MODULE => of(Box::new(hostcalls::table())),
+        hostcalls::MODULE => of(Box::new(hostcalls::table().chain(raw::table()))),
         module if wasi::MODULES.contains(&module) => of(Box::new(wasi::table())),
         _ => None,
     };

@@ -1,4 +1,4 @@
-//! `wasmx`: compiles filters ahead of nginx, and tells what a filter is. It needs no nginx.
+//! `wasmx`: compiles filters ahead of nginx, and tells what a file is. It needs no nginx.
 
 #![forbid(unsafe_code)]
 
@@ -24,8 +24,13 @@ wasmx: Proxy-Wasm filters outside of nginx
       --memory-limit=SIZE        as `proxy_wasm_memory_limit`; 128m
       --backtraces               as `backtraces on`
 
-  wasmx inspect FILE [--engine=NAME] [--json]
-      Tells what a module or an artefact is, and whether it can be a filter: of the engine that is named, or of any.
+  wasmx inspect FILE [--engine=NAME] [--for=DIRECTIVE] [--json]
+      Tells what a module or an artefact is, and whether it can be used: by the engine that is named, or by any.
+
+      --for=proxy_wasm           whether a module can be a filter
+      --for=wasm_call            whether it has functions that `wasm_call` can call
+                                 without either: what it seems to be meant as (\"for\" in JSON)
+
       Exit code 0: it can; 1: it cannot; 2: the file is not one, or cannot be read.
 
   wasmx --version

@@ -83,6 +83,11 @@ static FLAGS: &[(&str, Flag<Settings>)] = &[
             Some(())
         }),
     ),
+    // Not wasmtime's choice, nor ours: it compiles several times as long for some percent of speed.
+    (
+        "compiler_inlining",
+        Flag::Switch(|it, on| _ = it.config.compiler_inlining(if on { w::Inlining::Yes } else { w::Inlining::No })),
+    ),
     (
         "profiler",
         Flag::Word(|it, word| {

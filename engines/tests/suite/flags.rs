@@ -95,6 +95,8 @@ fn flags_of_wasmtime() {
         ("cranelift_opt_level", "none"),
         ("cranelift_opt_level", "speed"),
         ("cranelift_opt_level", "speed_and_size"),
+        ("compiler_inlining", "on"),
+        ("compiler_inlining", "off"),
         ("profiler", "none"),
         ("static_memory_maximum_size", "1m"),
         ("static_memory_guard_size", "64k"),
@@ -120,6 +122,26 @@ fn flags_of_wasmtime() {
         assert_eq!(Wasmtime::check_flag(name, "x"), Err(FlagError::Invalid("x".into())));
     }
     assert_eq!(Wasmtime::check_flag("async_support", "on"), Err(FlagError::Unsupported));
+}
+
+/// Found by its effect: the function that was called leaves no frame of its own.
+#[cfg(feature = "wasmtime")]
+#[test]
+fn wasmtime_inlines_functions_when_told_so() {
+    use engines::Wasmtime;
+
+    let module = r#"(module (func $inner (unreachable)) (func $outer (export "outer") (call $inner)))"#;
+    let frames = |flags: &[(&str, &str)]| {
+        let flags = flags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let engine = Wasmtime::new(&Config { flags, backtraces: true, ..config() }).unwrap();
+        let plan = crate::host::plan(&engine, module);
+        let trap = crate::host::Loaded { engine, plan }.start().call::<(), ()>("outer", ()).unwrap_err();
+        trap.backtrace().map(|frames| frames.to_string()).unwrap_or_default()
+    };
+    let (plain, off) = (frames(&[]), frames(&[("compiler_inlining", "off")]));
+    assert!(plain.contains("inner") && off.contains("inner"), "{plain}\n{off}");
+    let inlined = frames(&[("compiler_inlining", "on")]);
+    assert!(inlined.contains("outer") && !inlined.contains("inner"), "{inlined}");
 }
 
 #[cfg(feature = "wasmtime")]

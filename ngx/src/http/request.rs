@@ -284,6 +284,20 @@ impl<'a> Request<'a> {
         Duration::from_millis(millis as u64)
     }
 
+    /// Stops the time in which the client has to take more, unless there is something for it to take. nginx: the timer of
+    /// ngx_http_set_write_handler and ngx_http_writer, which they start anew when they go on.
+    pub fn stop_send_timeout(self) {
+        let connection = self.connection();
+        // SAFETY: the connection outlives the request, and its write event with it; the shim looks whether the timer runs.
+        unsafe {
+            let write = (*connection).write;
+            // One that is delayed waits for `limit_rate`.
+            if (*connection).buffered() == 0 && (*write).delayed() == 0 {
+                sys::wasmx_del_timer(write);
+            }
+        }
+    }
+
     /// Adds the request to those that are run next on its connection (ngx_http_post_request).
     pub fn post(self) -> Result<(), crate::Failed> {
         // SAFETY: valid for 'a (from_raw); nginx allocates the link itself.

@@ -43,7 +43,7 @@ impl Connection {
     /// Ready when the handshake is done and the peer is who it should be.
     ///
     /// # Errors
-    /// Why not; what went wrong in OpenSSL has been logged.
+    /// Why not, in OpenSSL's words where it has some.
     pub fn poll_handshake(&self, cx: &mut Context<'_>, timeout: Duration) -> Poll<Result<(), TlsError>> {
         let c = self.as_ptr();
         if !self.is_tls() {
@@ -69,7 +69,8 @@ impl Connection {
             }
             self.state().handshake.set(Handshake::Ended);
             if status != OK {
-                return Poll::Ready(Err(TlsError::Handshake));
+                // SAFETY: as above; the handshake has failed.
+                return Poll::Ready(Err(unsafe { TlsError::of_handshake(c) }));
             }
         }
         self.stop_timers();

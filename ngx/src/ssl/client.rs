@@ -32,7 +32,9 @@ pub struct Options<'a> {
 pub enum TlsError {
     /// It could not begin.
     Setup(&'static str),
-    Handshake,
+    /// It was begun and failed. The first error of OpenSSL's, or that there was none: then the peer has closed the
+    /// connection.
+    Handshake(Cow<'static, str>),
     TimedOut,
     /// The certificate is not to be trusted; OpenSSL's number and words.
     Certificate {
@@ -49,11 +51,31 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setup(text) => f.write_str(text),
-            Self::Handshake => f.write_str("tls handshake failed"),
+            Self::Handshake(reason) => write!(f, "tls handshake failed: {reason}"),
             Self::TimedOut => f.write_str("tls handshake timed out"),
             Self::Certificate { code, reason } => write!(f, "tls certificate verify error: ({code}:{reason})"),
             Self::Host(name) => write!(f, "tls certificate does not match \"{name}\""),
         }
+    }
+}
+
+impl TlsError {
+    /// Why a handshake has failed.
+    ///
+    /// # Safety
+    /// `c` must be a connection with TLS.
+    pub(crate) unsafe fn of_handshake(c: *mut sys::ngx_connection_t) -> Self {
+        let mut text = ptr::null();
+        // SAFETY: the caller's promise; OpenSSL's texts are static.
+        let (code, text) = unsafe {
+            let code = sys::wasmx_ssl_handshake_error(c, &raw mut text);
+            (code, if text.is_null() { None } else { Some(CStr::from_ptr(text)) })
+        };
+        Self::Handshake(match text {
+            Some(text) => text.to_string_lossy(),
+            None if code == 0 => "peer closed connection".into(),
+            None => format!("error {code:#x}").into(),
+        })
     }
 }
 

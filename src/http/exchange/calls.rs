@@ -12,6 +12,18 @@ impl Exchange {
         }
     }
 
+    /// Whether a filter holds something.
+    pub(in crate::http) fn is_held(&self) -> bool {
+        self.holds.any()
+    }
+
+    /// nginx was in our filters, and may wait for the client from now on.
+    pub(in crate::http) fn stays_held(&self) {
+        if self.is_held() {
+            self.holds.stop_clock(self.handle);
+        }
+    }
+
     fn is_held_by(&self, side: Side, index: usize) -> bool {
         let place = if side == Side::Request { &self.request } else { &self.response };
         place.get().and_then(|cursor| cursor.paused_at()) == Some(index)

@@ -20,6 +20,8 @@ pub(super) struct Wanted {
     answer: RefCell<Option<LocalResponse>>,
     /// The lines; `None` when nothing was said at all.
     said: RefCell<Option<Vec<u8>>>,
+    /// What was said of a response that is there, to be sent between its header and its body.
+    before_body: RefCell<Vec<u8>>,
     /// The reason phrase of the answer that is sent.
     reason: RefCell<Vec<u8>>,
     /// Phases that have begun, as bits: each runs once.
@@ -62,10 +64,11 @@ impl Exchange {
         for index in 0..self.members.len() {
             self.run_call(index, r, phase);
             if let Some(flow) = self.pending() {
+                self.wanted.forget();
                 return flow;
             }
         }
-        self.end_phase()
+        self.end_phase(phase)
     }
 
     /// Runs the phase in which filters see the request's headers.
@@ -76,20 +79,31 @@ impl Exchange {
 
     /// Runs a step of the chain that is a phase of calls as well.
     pub(in crate::http) fn run_phase(&self, r: Request<'_>, step: Step, callback: impl Fn() -> Callback) -> Flow {
+        let phase = if step == Step::ResponseHeaders { Phase::HeaderFilter } else { self.home.phase() };
         match self.run(r, step, callback) {
-            Flow::Next => self.end_phase(),
-            flow => flow,
+            Flow::Next => self.end_phase(phase),
+            Flow::Wait => Flow::Wait,
+            flow => {
+                self.wanted.forget();
+                flow
+            }
         }
     }
 
-    /// Ends a phase: what its calls have said is the response.
-    fn end_phase(&self) -> Flow {
-        let said = self.wanted.said.take();
-        let answer = self.wanted.answer.take().or_else(|| {
-            let body = said?;
-            let status = self.early.edits.borrow().status.unwrap_or(200);
-            Some(response(status, &[], body))
-        });
+    /// Ends a phase: what its calls have said is the response, or a part of the one that is there.
+    fn end_phase(&self, phase: Phase) -> Flow {
+        let (answer, said) = (self.wanted.answer.take(), self.wanted.said.take());
+        let answer = match (answer, said) {
+            (None, Some(lines)) if phase == Phase::HeaderFilter => {
+                self.wanted.before_body.replace(lines);
+                None
+            }
+            (None, Some(lines)) => {
+                let status = self.early.edits.borrow().status.unwrap_or(200);
+                Some(response(status, &[], lines))
+            }
+            (answer, _) => answer,
+        };
         match answer {
             Some(answer) => {
                 self.wanted.reason.borrow_mut().clone_from(&answer.details);
@@ -98,6 +112,11 @@ impl Exchange {
             }
             None => Flow::Next,
         }
+    }
+
+    /// What calls have said of the response whose header is sent now.
+    pub(in crate::http) fn take_before_body(&self) -> Vec<u8> {
+        self.wanted.before_body.take()
     }
 
     /// The reason phrase for the response that is sent, when a call gave one.

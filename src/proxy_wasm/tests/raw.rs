@@ -119,13 +119,13 @@ fn the_response_is_made_before_its_header(engine: &Engine) {
 }
 
 fn what_is_not_possible_traps(engine: &Engine) {
-    use Phase::{BodyFilter, HeaderFilter, Log};
+    use Phase::{BodyFilter, Log};
     let set = "(call $set_status (i32.const 200))";
     let say = "(call $say (i32.const 0) (i32.const 5))";
     let answer = "(call $answer (i32.const 200) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))";
     let table = [
         (set, "ngx_http_resp_set_status", vec![BodyFilter, Log]),
-        (say, "ngx_http_resp_say", vec![HeaderFilter, BodyFilter, Log]),
+        (say, "ngx_http_resp_say", vec![BodyFilter, Log]),
         (answer, "ngx_http_local_response", vec![BodyFilter, Log]),
         ("(drop (call $status))", "ngx_http_resp_get_status", vec![]),
         ("(call $discard)", "ngx_http_discard_local_response", vec![]),

@@ -85,8 +85,8 @@ fn a_flag_counts_for_its_engine_only(engine: Engine) {
     off.refuses().complains(r#"[wasm] failed loading "a" module bytes: "#);
 }
 
-/// All flags of directives.md, with a value that each takes.
-const WASMTIME: [(&str, &str); 25] = [
+/// All flags that users of ngx_wasm_module know, and ours, with a value that each takes.
+const WASMTIME: [(&str, &str); 27] = [
     ("debug_info", "on"),
     ("consume_fuel", "off"),
     ("epoch_interruption", "on"),
@@ -108,6 +108,8 @@ const WASMTIME: [(&str, &str); 25] = [
     ("cranelift_opt_level", "none"),
     ("cranelift_opt_level", "speed"),
     ("cranelift_opt_level", "speed_and_size"),
+    ("compiler_inlining", "on"),
+    ("compiler_inlining", "off"),
     ("profiler", "none"),
     ("static_memory_maximum_size", "1m"),
     ("static_memory_guard_size", "64k"),

@@ -46,6 +46,9 @@ pub struct Failure<'a> {
     pub reason: &'a str,
 }
 
+/// How many calls [`Failure::check`] makes.
+pub const CALLS: usize = 3;
+
 impl Failure<'_> {
     /// Makes the call in a request that the filter ends, in one that goes on, and in one whose errors are not logged.
     pub fn check(&self, nginx: Nginx, lines: impl Lines) {

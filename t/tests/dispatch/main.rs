@@ -3,6 +3,7 @@
 mod auth_example;
 mod callers;
 mod failures;
+mod holds;
 mod keepalive;
 mod life;
 mod load;

@@ -19,6 +19,8 @@ wasmx_t::on_every_engine![
     a_host_has_several_addresses,
     a_host_is_added_to_the_resolver,
     a_host_is_added_for_all,
+    an_added_host_has_its_own_port,
+    an_added_host_has_several_addresses,
     the_resolver_of_wasm_is_the_fallback,
     a_root_uses_the_resolver_of_wasm,
 ];
@@ -163,6 +165,35 @@ fn a_host_is_added_for_all(engine: Engine) {
     let ng = telling(nginx, "/", &get(&format!("added.example:{}", peer.port()), "/x"), "").start();
     ng.get("/").status(200).body("added");
     assert_eq!(dns.asked("added.example"), 0);
+}
+
+/// Whatever port a call names, or that of its scheme.
+fn an_added_host_has_its_own_port(engine: Engine) {
+    let (four, six) = (Peer::new().ok("four"), Peer::on("[::1]:0").ok("six"));
+    let hosts = format!("resolver_add {} four.example; resolver_add {} six.example;", four.name(), six.name());
+    for nginx in
+        [Nginx::new(engine).http(("resolver 127.0.0.1:9;", &*hosts)), Nginx::new(engine).wasm_directive(&*hosts)]
+    {
+        let nginx = telling(nginx, "/four", &get("four.example", "/x"), "");
+        let nginx = telling(nginx, "/named", &get("four.example:81", "/x"), "");
+        let ng = telling(nginx, "/six", &get("six.example", "/x"), "").start();
+        for (path, body) in [("/four", "four"), ("/named", "four"), ("/six", "six")] {
+            ng.get(path).status(200).body(body);
+        }
+    }
+    four.saw("/x").header("host", "peer.example");
+}
+
+/// Tried in their order, each at its port.
+fn an_added_host_has_several_addresses(engine: Engine) {
+    let (nobody, peer) = (Nobody::new(), Peer::new().ok("second"));
+    let hosts = format!("resolver_add {} added.example; resolver_add {} added.example;", nobody.address(), peer.name());
+    let nginx = Nginx::new(engine).http(("resolver 127.0.0.1:9;", hosts));
+    let ng = telling(nginx, "/", &get("added.example", "/x"), "").start();
+    for _ in 0..3 {
+        ng.get("/").status(200).body("second");
+    }
+    ng.log().lacks("dispatch failed");
 }
 
 fn the_resolver_of_wasm_is_the_fallback(engine: Engine) {

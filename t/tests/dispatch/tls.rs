@@ -1,12 +1,16 @@
 //! Calls over TLS. One nginx is both ends: filters of `/` call its own listener with TLS.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use wasmx_t::{Authority, Certificate, Engine, Lines, Nginx, Peer};
 
-use crate::failures::{Failure, TLS};
+use crate::failures::{CALLS, Failure, TLS};
 use crate::telling;
 
 wasmx_t::on_every_engine![
     the_name_is_told,
+    port_443_means_tls,
     an_address_is_no_name,
     a_block_takes_the_name_of_the_authority,
     a_body_and_its_answer,
@@ -26,6 +30,8 @@ wasmx_t::on_every_engine![
     no_check_is_warned_of,
     no_check_is_not_warned_of_when_told_so,
     a_peer_without_tls,
+    a_peer_that_refuses,
+    a_peer_of_another_version,
     a_peer_that_leaves,
     tls_where_none_is_expected,
     a_root_calls,
@@ -64,6 +70,26 @@ fn the_name_is_told(engine: Engine) {
     let call = call(&nginx, "/how");
     let ng = telling(nginx, "/", &call, "").start();
     ng.get("/").status(200).body(format!("on {NAME} HTTP/1.1 {NAME}"));
+}
+
+/// Nothing can listen there in a test: the host has a port of its own, which counts for the connection only.
+fn port_443_means_tls(engine: Engine) {
+    let nginx = both_ends(engine, &trusted(), false);
+    let own = format!("resolver_add {} mapped.example;", nginx.address_of(1));
+    let call = |upstream: &str, scheme: &str| {
+        format!("call {upstream} 10000 {scheme} :method=GET :path=/how :authority={NAME}")
+    };
+    let nginx = telling(nginx.http(own), "/443", &call("mapped.example:443", ""), "");
+    let nginx = telling(nginx, "/https", &call("mapped.example", ":scheme=https"), "");
+    let nginx = telling(nginx, "/http", &call("mapped.example:443", ":scheme=http"), "");
+    let nginx = telling(nginx, "/other", &call("mapped.example:444", ""), "");
+    let ng = telling(nginx, "/80", &call("mapped.example", ""), "").start();
+    for path in ["/443", "/https"] {
+        ng.get(path).status(200).body(format!("on {NAME} HTTP/1.1 {NAME}"));
+    }
+    for path in ["/http", "/other", "/80"] {
+        ng.get(path).status(200).body_has("plain HTTP request was sent to HTTPS port");
+    }
 }
 
 fn an_address_is_no_name(engine: Engine) {
@@ -252,16 +278,45 @@ fn no_check_is_not_warned_of_when_told_so(engine: Engine) {
     assert_eq!(warns(engine, "tls_no_verify_warn on;"), 0);
 }
 
+/// A peer of as many calls as a failure makes, which answers in the clear, or just leaves.
+fn in_the_clear(engine: Engine, answer: &'static [u8], reason: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind to 127.0.0.1:0");
+    let address = listener.local_addr().expect("the address of a bound listener");
+    let peer = std::thread::spawn(move || {
+        for stream in listener.incoming().take(CALLS) {
+            let mut stream = stream.expect("a connection");
+            // What nginx says first; a connection that is closed before it was read is reset.
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    let call = https(&address.to_string(), "a", "/x");
+    Failure { call, status: &[TLS], reason }.check(Nginx::new(engine), "");
+    peer.join().expect("the peer");
+}
+
 fn a_peer_without_tls(engine: Engine) {
-    let peer = Peer::new().always(wasmx_t::Answer::raw("HTTP/1.1 400 Bad Request\r\n\r\n").then_close());
-    let call = https(&peer.name(), "a", "/x");
-    Failure { call, status: &[TLS], reason: "" }.check(Nginx::new(engine), "");
+    let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+    in_the_clear(engine, answer, "tcp socket - tls handshake failed: wrong version number");
+}
+
+fn a_peer_that_refuses(engine: Engine) {
+    let nginx = both_ends(engine, &trusted(), false).server("ssl_reject_handshake on;");
+    let call = call(&nginx, "/how");
+    let reason = "tcp socket - tls handshake failed: tlsv1 unrecognized name";
+    Failure { call, status: &[TLS], reason }.check(nginx, "");
+}
+
+fn a_peer_of_another_version(engine: Engine) {
+    // OpenSSL has it, and no security level of ours allows it.
+    let nginx = both_ends(engine, &trusted(), false).server("ssl_protocols TLSv1.1;");
+    let call = call(&nginx, "/how");
+    let reason = "tcp socket - tls handshake failed: tlsv1 alert protocol version";
+    Failure { call, status: &[TLS], reason }.check(nginx, "");
 }
 
 fn a_peer_that_leaves(engine: Engine) {
-    let nginx = both_ends(engine, &trusted(), false).server("ssl_reject_handshake on;");
-    let call = call(&nginx, "/how");
-    Failure { call, status: &[TLS], reason: "" }.check(nginx, "");
+    in_the_clear(engine, b"", "tcp socket - tls handshake failed: peer closed connection");
 }
 
 fn tls_where_none_is_expected(engine: Engine) {

@@ -6,12 +6,12 @@ use wasmx_t::{filter, guest};
 use crate::{Folder, compiles, wasmx};
 
 #[track_caller]
-fn json(file: &str, code: i32) -> Value {
+pub fn json(file: &str, code: i32) -> Value {
     let run = wasmx(&["inspect", "--json", file]).ends_with(code);
     serde_json::from_str(&run.stdout).expect("JSON")
 }
 
-fn texts(value: &Value) -> Vec<&str> {
+pub fn texts(value: &Value) -> Vec<&str> {
     value.as_array().expect("a list").iter().map(|it| it.as_str().expect("a text")).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `wasmx`: artefacts that are made ahead of nginx, and what it tells of files.
 
 mod compile;
+mod functions;
 mod inspect;
 mod refused;
 

@@ -6,6 +6,7 @@ mod config;
 mod failures;
 mod instances;
 mod phases;
+mod said;
 mod status;
 
 use wasmx_t::{Engine, Nginx};

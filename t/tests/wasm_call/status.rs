@@ -96,7 +96,6 @@ fn it_is_for_a_response_to_come(engine: Engine) {
 fn what_is_not_possible_is_a_trap_that_says_so(engine: Engine) {
     let up = Upstream::new().ok("up");
     let table = [
-        ("header_filter", "say", "ngx_http_resp_say"),
         ("body_filter", "say", "ngx_http_resp_say"),
         ("body_filter", "set", "ngx_http_resp_set_status"),
         ("body_filter", "plain", "ngx_http_local_response"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Compiled, Module, Report, Subject, Verdict, version};
+use super::{Compiled, Module, Purpose, Report, Subject, Verdict, version};
 use wasmx_host::proxy_wasm::exports::Marker;
 
 /// Where the second column begins, and where lines end if they can.
@@ -13,8 +13,12 @@ pub(super) fn text(report: &Report) -> String {
     let mut text = String::new();
     let fit = report.fit();
     let what = match &report.subject {
-        Subject::Module(_) if fit => "a filter",
-        Subject::Module(_) => "not fit to be a filter",
+        Subject::Module(it) => match (it.purpose, fit) {
+            (Purpose::Filter, true) => "a filter",
+            (Purpose::Filter, false) => "not fit to be a filter",
+            (Purpose::Functions, true) => "functions for wasm_call",
+            (Purpose::Functions, false) => "not fit for wasm_call",
+        },
         Subject::Artefact(_) if fit => "an artefact that runs here",
         Subject::Artefact(_) => "an artefact that does not run here",
     };
@@ -48,6 +52,7 @@ fn module(text: &mut String, it: &Module) {
     list(text, "made by", &made_by);
     row(text, "names", if it.facts.names { "of functions are in it" } else { "of functions are stripped" });
     list(text, "callbacks", &it.callbacks);
+    list(text, "functions", &it.functions);
     imports(text, it);
     if let Some(memory) = &it.facts.memory {
         let most = memory.most.map_or("no maximum".to_owned(), |most| format!("{} at most", pages(most)));

@@ -26,11 +26,13 @@ fn module(it: &Module) -> Value {
     let page = |pages: u64| pages.saturating_mul(64 << 10);
     let memory = it.facts.memory.as_ref();
     json!({
+        "for": it.purpose.name(),
         "abi": version(it.abi),
         "sdk": it.sdk,
         "producers": it.facts.producers.iter().map(|(field, value)| json!([field, value])).collect::<Vec<_>>(),
         "names": it.facts.names,
         "callbacks": it.callbacks,
+        "functions": it.functions,
         "imports": it.imports.iter().map(import).collect::<Vec<_>>(),
         "memory": memory.map(|memory| json!({ "min": page(memory.least), "max": memory.most.map(page) })),
         "start": it.facts.start,
