@@ -55,8 +55,8 @@ deny() {
     local cargo_deny=cargo-deny version=0.20.2
     if ! have cargo-deny; then
         cargo_deny=$top/target/tools/bin/cargo-deny
-        [ -x "$cargo_deny" ] || step "building cargo-deny" "2 to 3 min, once" \
-            cargo install --quiet --locked --version $version --root "$top/target/tools" --target-dir "$top/target/tools/build" cargo-deny
+        [ -x "$cargo_deny" ] || step "building cargo-deny" "a minute or two, once" \
+            cargo install --quiet --locked --debug --version $version --root "$top/target/tools" --target-dir "$top/target/tools/build" cargo-deny
         rm -rf "$top/target/tools/build"
     fi
     # Not the advisories: their list is on a server that a build machine may not reach (see deny.toml).
