@@ -9,6 +9,7 @@ pub mod proxy_wasm;
 pub mod raw;
 pub mod shm;
 pub mod status;
+pub mod text;
 pub mod wasi;
 #[cfg(any(feature = "nginx", test))]
 mod wasmtime_cache;

@@ -1,7 +1,6 @@
 //! Modules: read, compiled, linked and given to the filters that name them. In the master, before it forks.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use super::values::{self, Digest};
 use super::{Module, WasmConf, artefacts, cache, shm, trial};
 use crate::engine::{Compiled, Runtime};
 use crate::proxy_wasm::vm::{DONE_PATIENCE, VmConfig};
+use crate::text;
 
 /// Loads all modules, so that every mistake is told. `nginx -s` has no use for them, and only checks names.
 pub fn run(cycle: Cycle<'_>, conf: &mut WasmConf) {
@@ -123,18 +123,11 @@ fn code(module: &Module, backtraces: bool) -> Result<Code, String> {
     if source.is_artefact() {
         return Ok(Code::Artefact(source, digest));
     }
-    if module.path.extension().is_none_or(|extension| extension != "wat") {
+    if !text::is_text(&module.path) {
         let wasm = source.into_bytes();
         return if wasm.is_empty() { Err(failed("unexpected EOF")) } else { Ok(Code::Module(wasm, digest)) };
     }
-    let mut parser = wat::Parser::new();
-    if backtraces {
-        // They are to show the lines of the text.
-        parser.generate_dwarf(wat::GenerateDwarf::Lines);
-    }
-    // Its name alone: the same text is the same module, wherever it lies.
-    let name = module.path.file_name().map_or(&*module.path, Path::new);
-    match parser.parse_bytes(Some(name), source.bytes()).map_err(|error| failed(&wat_reason(&error, name)))? {
+    match text::parse(&module.path, source.bytes(), backtraces).map_err(|reason| failed(&reason))? {
         // The same module may stand in a text and in a file of its own.
         Cow::Owned(wasm) => {
             let digest = Sha256::digest(&wasm).into();
@@ -146,18 +139,6 @@ fn code(module: &Module, backtraces: bool) -> Result<Code, String> {
 
 fn failed_bytes(module: &str, reason: &str) -> String {
     format!("[wasm] failed loading \"{module}\" module bytes: {reason}")
-}
-
-/// The message and the place, without the excerpt that comes with them.
-fn wat_reason(error: &wat::Error, path: &Path) -> String {
-    let text = error.to_string();
-    let place = format!("--> {}:", path.display());
-    let mut lines = text.lines();
-    let message = lines.next().unwrap_or_default();
-    match lines.find_map(|line| line.trim_start().strip_prefix(&place)) {
-        Some(place) => format!("{message} at {place}"),
-        None => message.to_owned(),
-    }
 }
 
 fn compile(conf: &mut WasmConf, module: &mut Module, runtime: &Arc<dyn Runtime>, code: &Code) -> Result<(), String> {
@@ -240,20 +221,4 @@ fn link(log: Log<'_>, conf: &mut WasmConf, module: &mut Module, engine: &str) {
 /// The part of a log line that says which module it is about.
 pub fn describe(module: &str, engine: &str) -> String {
     format!("module: \"{module}\", vm: \"main\", runtime: \"{engine}\"")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reason(text: &str) -> String {
-        let path = Path::new("a.wat");
-        wat_reason(&wat::Parser::new().parse_bytes(Some(path), text.as_bytes()).unwrap_err(), path)
-    }
-
-    #[test]
-    fn what_is_wrong_with_text_is_said_in_one_line() {
-        assert_eq!(reason("(module\n  (foo))"), "expected valid module field at 2:4");
-        assert_eq!(reason("(module))"), "extra tokens remaining after parse at 1:9");
-    }
 }

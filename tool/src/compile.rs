@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
+use wasmx_host::text;
 
 use crate::args::Compile;
 use crate::{engine, inspect::human};
@@ -23,7 +24,12 @@ pub fn run(options: &Compile) -> anyhow::Result<String> {
     let input = &options.input;
     let bytes = fs::read(input).with_context(|| input.display().to_string())?;
     // The words of nginx.conf, so that both take the same files.
-    let wasm = if input.extension().is_some_and(|it| it == "wat") { wat::parse_bytes(&bytes)? } else { bytes.into() };
+    let wasm = if text::is_text(input) {
+        let parsed = text::parse(input, &bytes, options.config.backtraces).map_err(anyhow::Error::msg);
+        parsed.with_context(|| input.display().to_string())?
+    } else {
+        bytes.into()
+    };
     let begun = Instant::now();
     let artefact = (engine.compile)(&options.config, &wasm, &Sha256::digest(&wasm).into())
         .with_context(|| input.display().to_string())?;

@@ -7,6 +7,7 @@ mod purpose;
 mod sdk;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use engines::artefact::{Artefact, Source, Unfit};
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use wasmx_host::proxy_wasm::abi::Version;
 use wasmx_host::proxy_wasm::exports::Marker;
 use wasmx_host::proxy_wasm::hostcalls::{self, HostcallInfo};
-use wasmx_host::{raw, wasi};
+use wasmx_host::{raw, text, wasi};
 
 use crate::args::Inspect;
 use crate::engine::{self, ENGINES, Engine, Interface};
@@ -110,11 +111,8 @@ pub fn run(options: &Inspect) -> anyhow::Result<(String, bool)> {
         anyhow::ensure!(options.purpose.is_none(), "{path}: \"--for\" is for modules, and this is an artefact");
         Subject::Artefact(Box::new(artefact(&source, &engines).with_context(|| path.to_string())?))
     } else {
-        let extension = options.file.extension();
-        let text = extension.is_some_and(|extension| extension == "wat");
-        Subject::Module(Box::new(
-            module(source.bytes(), text, &engines, options.purpose).with_context(|| path.to_string())?,
-        ))
+        let module = module(source.bytes(), &options.file, &engines, options.purpose);
+        Subject::Module(Box::new(module.with_context(|| path.to_string())?))
     };
     let (size, sha256) = (source.bytes().len() as u64, hex(&Sha256::digest(source.bytes())));
     let report = Report { file: path.to_string(), size, sha256, subject };
@@ -151,8 +149,10 @@ fn artefact(source: &Source, engines: &[&Engine]) -> anyhow::Result<Compiled> {
     Ok(Compiled { key, module: hex(&module), verdict, objection: source.vouched().err() })
 }
 
-fn module(bytes: &[u8], text: bool, engines: &[&Engine], purpose: Option<Purpose>) -> anyhow::Result<Module> {
-    let wasm = if text { wat::parse_bytes(bytes)?.into_owned() } else { bytes.to_vec() };
+fn module(bytes: &[u8], path: &Path, engines: &[&Engine], purpose: Option<Purpose>) -> anyhow::Result<Module> {
+    let text = text::is_text(path);
+    let wasm =
+        if text { text::parse(path, bytes, false).map_err(anyhow::Error::msg)?.into_owned() } else { bytes.to_vec() };
     if !wasm.starts_with(b"\0asm") {
         bail!("neither a module nor an artefact");
     }

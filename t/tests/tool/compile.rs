@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use wasmx_t::{Engine, guest};
+use wasmx_t::{Engine, Nginx, filter, guest};
 
 use crate::{Folder, compiles, nginx, wasmx};
 
 wasmx_t::on_every_engine![
     nginx_serves_with_an_artefact,
     settings_of_both_have_to_be_the_same,
+    text_keeps_its_lines,
     a_reload_keeps_it,
     an_artefact_has_a_digest_too,
     an_engine_without_a_compiled_form_is_refused,
@@ -47,6 +48,20 @@ fn settings_of_both_have_to_be_the_same(engine: Engine) {
         let ng = nginx(engine, &artefact).wasm_directive(directives).start();
         ng.get("/").status(203).body("compiled");
     }
+}
+
+fn text_keeps_its_lines(engine: Engine) {
+    if !is_compiled(engine) {
+        return;
+    }
+    let folder = Folder::new();
+    let traps = r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)"#;
+    let artefact = folder.compiled_for(engine, folder.file("traps.wat", filter(traps)).as_ref(), &["--backtraces"]);
+    let nginx = Nginx::new(engine).wasm_directive("backtraces on;").wasm("a", artefact);
+    let ng = nginx.location("/", "proxy_wasm a; return 200;").start();
+    ng.get("/").status(500);
+    ng.log().wait("wasm trap");
+    ng.log().has("traps.wat:3");
 }
 
 fn a_reload_keeps_it(engine: Engine) {
