@@ -1,6 +1,6 @@
 //! The guest's frames as text, the same on every engine that keeps track of them.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// A frame of a backtrace, as far as it is known.
 pub(crate) struct Frame<'a> {
@@ -8,24 +8,33 @@ pub(crate) struct Frame<'a> {
     pub(crate) offset: usize,
     pub(crate) module: Option<&'a str>,
     /// As the compiler has mangled it.
-    pub(crate) function: Option<&'a str>,
+    pub(crate) function: Option<Cow<'a, str>>,
     /// Of the function.
     pub(crate) index: u32,
-    pub(crate) file_and_line: Option<(&'a str, u32)>,
+    pub(crate) file_and_line: Option<(Cow<'a, str>, u32)>,
 }
 
-/// Adds a line: number, offset in the module, function, and file and line where the guest has debug information.
-pub(crate) fn add(text: &mut String, number: usize, frame: &Frame<'_>) {
+/// The frames, innermost first, a line each: number, offset in the module, function, and file and line where the guest has
+/// debug information. `None` when there are none.
+pub(crate) fn render<'a>(frames: impl Iterator<Item = Frame<'a>>) -> Option<String> {
+    let mut text = String::new();
+    for (number, frame) in frames.enumerate() {
+        add(&mut text, number, &frame);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn add(text: &mut String, number: usize, frame: &Frame<'_>) {
     if number > 0 {
         text.push('\n');
     }
     // Writing to a string cannot fail.
     let _ = write!(text, "{number:>5}: {:#8x} - {}!", frame.offset, frame.module.unwrap_or("<unknown>"));
-    let _ = match frame.function {
+    let _ = match &frame.function {
         Some(name) => write!(text, "{}", demangled(name)),
         None => write!(text, "<wasm function {}>", frame.index),
     };
-    if let Some((file, line)) = frame.file_and_line {
+    if let Some((file, line)) = &frame.file_and_line {
         let _ = write!(text, " at {file}:{line}");
     }
 }
@@ -43,9 +52,10 @@ mod tests {
     use super::*;
 
     fn line(function: Option<&str>, file_and_line: Option<(&str, u32)>) -> String {
-        let mut text = String::new();
-        add(&mut text, 0, &Frame { offset: 0x1234, module: Some("filter"), function, index: 7, file_and_line });
-        text
+        let (function, file_and_line) =
+            (function.map(Into::into), file_and_line.map(|(file, line)| (file.into(), line)));
+        let frame = Frame { offset: 0x1234, module: Some("filter"), function, index: 7, file_and_line };
+        render(std::iter::once(frame)).unwrap()
     }
 
     #[test]

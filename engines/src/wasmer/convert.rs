@@ -8,7 +8,7 @@ use w::sys::vm::TrapCode;
 use super::lines::Lines;
 use crate::{
     ExternType, FuncType, Import, Trap, ValType,
-    backtrace::{self, Frame},
+    backtrace::{Frame, render},
     trap::one_line,
 };
 
@@ -24,7 +24,7 @@ pub(crate) fn raise(trap: Trap) -> w::RuntimeError {
 /// The way back, and the engine's own traps, in wasmtime's words. With lines, it has a backtrace.
 #[cold]
 pub(super) fn trap(error: w::RuntimeError, lines: Option<&Lines>) -> Trap {
-    let frames = lines.and_then(|lines| render(error.trace(), lines));
+    let frames = lines.and_then(|lines| frames(error.trace(), lines));
     let trap = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.clone(),
         None => match error.clone().to_trap() {
@@ -62,21 +62,18 @@ fn reason(code: TrapCode) -> Cow<'static, str> {
     })
 }
 
-fn render(frames: &[w::FrameInfo], lines: &Lines) -> Option<String> {
+fn frames(trace: &[w::FrameInfo], lines: &Lines) -> Option<String> {
     let finder = lines.finder();
-    let mut text = String::new();
-    for (number, frame) in frames.iter().take(MAX_FRAMES).enumerate() {
+    render(trace.iter().take(MAX_FRAMES).map(|frame| {
         let place = finder.as_ref().map(|it| it.find(frame.module_offset() as u64)).unwrap_or_default();
-        let frame = Frame {
+        Frame {
             offset: frame.module_offset(),
             module: Some(frame.module_name()).filter(|name| !matches!(*name, "" | "<module>")),
-            function: place.function.as_deref().or(frame.function_name()),
+            function: place.function.map(Into::into).or(frame.function_name().map(Into::into)),
             index: frame.func_index(),
-            file_and_line: place.file_and_line.as_ref().map(|(file, line)| (file.as_str(), *line)),
-        };
-        backtrace::add(&mut text, number, &frame);
-    }
-    (!text.is_empty()).then_some(text)
+            file_and_line: place.file_and_line.map(|(file, line)| (file.into(), line)),
+        }
+    }))
 }
 
 pub(super) fn imports(module: &w::Module) -> Vec<Import> {

@@ -4,7 +4,7 @@ use ::wasmtime as w;
 
 use crate::{
     ExternType, FuncType, Import, Trap, ValType,
-    backtrace::{self, Frame},
+    backtrace::{Frame, render},
     trap::one_line,
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn raise(trap: Trap) -> w::Error {
 /// The way back, and the engine's own traps.
 #[cold]
 pub(super) fn trap(error: w::Error) -> Trap {
-    let frames = error.downcast_ref::<w::WasmBacktrace>().and_then(render);
+    let frames = error.downcast_ref::<w::WasmBacktrace>().and_then(|it| render(it.frames().iter().map(frame)));
     let trap = match error.downcast::<Trap>() {
         Ok(trap) => trap,
         Err(error) => match error.downcast_ref::<w::Trap>() {
@@ -32,20 +32,15 @@ pub(super) fn trap(error: w::Error) -> Trap {
     trap.with_backtrace(|| frames)
 }
 
-fn render(backtrace: &w::WasmBacktrace) -> Option<String> {
-    let mut text = String::new();
-    for (number, frame) in backtrace.frames().iter().enumerate() {
-        let symbol = frame.symbols().first();
-        let frame = Frame {
-            offset: frame.module_offset().unwrap_or(0),
-            module: frame.module().name(),
-            function: symbol.and_then(w::FrameSymbol::name).or(frame.func_name()),
-            index: frame.func_index(),
-            file_and_line: symbol.and_then(|it| Some((it.file()?, it.line()?))),
-        };
-        backtrace::add(&mut text, number, &frame);
+fn frame(frame: &w::FrameInfo) -> Frame<'_> {
+    let symbol = frame.symbols().first();
+    Frame {
+        offset: frame.module_offset().unwrap_or(0),
+        module: frame.module().name(),
+        function: symbol.and_then(w::FrameSymbol::name).or(frame.func_name()).map(Into::into),
+        index: frame.func_index(),
+        file_and_line: symbol.and_then(|it| Some((it.file()?.into(), it.line()?))),
     }
-    (!text.is_empty()).then_some(text)
 }
 
 /// wasmtime's reason, with all it has to say on one line.
