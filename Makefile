@@ -1,11 +1,11 @@
-# The verbs of the project. `make` alone lists them.
+# The verbs of the project. `make` alone lists them. ENGINES=wasmtime,wasmi names the engines in the module; each script says
+# which it takes when nothing is said.
 
 # What `make build` builds for: own, release, debug, debian (scripts/build-module.sh tells more).
 FLAVOUR ?= own
 # The engine in packages: wasmtime, wasmer or wasmi; and their formats.
 ENGINE ?= wasmtime
 FORMATS ?= deb rpm
-# ENGINES=wasmtime,wasmi names the engines in the module, and each script says which it takes when nothing is said.
 # What `make examples` builds filters of.
 SDKS ?= rust go assemblyscript
 export ENGINE FORMATS

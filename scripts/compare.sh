@@ -27,7 +27,7 @@ for part in ${KEEP:-}; do
 done
 kept() { [[ " ${KEEP:-} " == *" all "* || " ${KEEP:-} " == *" $1 "* ]]; }
 
-# Both packages in one command, as in test.sh: wasmtime is not compiled twice.
+# What test.sh has compiled.
 host=(-p engines -p ngx_wasmx_module --no-default-features --features "$ENGINES")
 
 # Tests that fail are part of the report; what the runner said stays in the folder. Two threads at least: a single one would
