@@ -29,26 +29,21 @@ pub struct Inputs {
     pub lock: String,
 }
 
-/// One table of t/tests/transcript, and what engines answered to it.
+/// One table of t/tests/transcript, and what became of it.
 pub struct Transcript {
     /// As `proxy_wasm`.
     pub name: String,
-    /// The table.
-    pub expected: String,
     /// By engine; without those whose test did not come so far.
     pub seen: Vec<(String, String)>,
 }
 
-/// The tables, the file of each, and that of its transcripts: WASI goes by two names.
-const TABLES: [(&str, &str, &str); 3] = [
-    ("proxy_wasm", "proxy_wasm.txt", "proxy_wasm.txt"),
-    ("wasi_snapshot_preview1", "wasi.txt", "wasi.txt"),
-    ("wasi_unstable", "wasi.txt", "wasi_unstable.txt"),
-];
+/// The tables, and the files of their transcripts: WASI goes by two names.
+const TABLES: [(&str, &str); 3] =
+    [("proxy_wasm", "proxy_wasm.txt"), ("wasi_snapshot_preview1", "wasi.txt"), ("wasi_unstable", "wasi_unstable.txt")];
 
 impl Inputs {
     /// # Errors
-    /// When a file is there and is not what it should be, or when the repository's own are not.
+    /// When a file is there and is not what it should be, or when Cargo.lock is not.
     pub fn read(options: &Options) -> Result<Self> {
         let folder = options.top.join("target/compare");
         let once: Value = match some(&folder.join("once.json")) {
@@ -60,7 +55,7 @@ impl Inputs {
         Ok(Self {
             suite: some(&folder.join("suite.out")),
             differs: some(&folder.join("suite.err")),
-            transcripts: transcripts(options)?,
+            transcripts: transcripts(options),
             bench: if bench.is_empty() { None } else { Some(Results::from_json(&bench)?) },
             compiled: list("compiled").map(Compiled::from_json).collect::<Result<_>>()?,
             ended: list("ended").map(Ended::from_json).collect::<Result<_>>()?,
@@ -80,14 +75,13 @@ impl Inputs {
     }
 }
 
-fn transcripts(options: &Options) -> Result<Vec<Transcript>> {
-    let table = |(name, file, seen): (&str, &str, &str)| {
+fn transcripts(options: &Options) -> Vec<Transcript> {
+    let table = |(name, file): (&str, &str)| {
         let read = |engine: &String| {
-            let seen = some(&options.top.join("target/compare/transcripts").join(engine).join(seen));
+            let seen = some(&options.top.join("target/compare/transcripts").join(engine).join(file));
             Some((engine.clone(), seen)).filter(|(_, seen)| !seen.is_empty())
         };
-        let expected = fs::read_to_string(options.top.join("t/tests/transcript").join(file))?;
-        Ok(Transcript { name: name.to_owned(), expected, seen: options.engines.iter().filter_map(read).collect() })
+        Transcript { name: name.to_owned(), seen: options.engines.iter().filter_map(read).collect() }
     };
     TABLES.into_iter().map(table).collect()
 }

@@ -1,53 +1,29 @@
 //! The transcripts: what every host function answers in every callback, row by row.
 //!
-//! The form of the tables is told in t/tests/transcript/table.rs. Only what is compared is read here.
+//! They are judged by t/tests/transcript, which leaves for each engine what `compare` in statuses.rs writes.
 
 use super::inputs;
 use super::known::{Difference, Known, mark};
 use super::{head, markdown};
 use crate::Result;
 
-/// The callbacks, in the order of the statuses.
-const CALLBACKS: [&str; 13] = [
-    "start",
-    "create of a root",
-    "vm_start",
-    "configure",
-    "tick",
-    "create",
-    "request headers",
-    "request body",
-    "response headers",
-    "response body",
-    "done",
-    "log",
-    "delete",
-];
-/// The version of the ABI that rows are for unless they say otherwise.
-const LATEST: &str = "0.2.1";
-
-/// A call in a version of the ABI, and what it answers in each callback.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Call {
-    /// Function, arguments and version.
-    name: String,
-    statuses: Vec<u32>,
-}
-
 /// A table, and what engines answered.
 struct Table {
     name: String,
+    /// Each in every version of the ABI.
     calls: usize,
+    callbacks: Vec<String>,
     /// By engine: where it answers otherwise; `None` when it was not seen.
     engines: Vec<(String, Option<Vec<Other>>)>,
 }
 
 /// An answer that is not the table's.
 struct Other {
+    /// Function, arguments and version.
     call: String,
-    callback: usize,
-    expected: u32,
-    seen: u32,
+    callback: String,
+    /// Which it is, and which it should be.
+    answer: String,
     note: Option<usize>,
 }
 
@@ -67,84 +43,48 @@ pub fn judge(all: &[inputs::Transcript], engines: &[String], known: &Known) -> R
 }
 
 fn table(transcript: &inputs::Transcript, engines: &[String], known: &Known) -> Result<Table> {
-    let expected = parse(&transcript.expected, &transcript.name)?;
-    let mut judged = Vec::new();
+    let mut table = Table {
+        name: transcript.name.clone(),
+        calls: 0,
+        callbacks: Vec::new(),
+        engines: Vec::with_capacity(engines.len()),
+    };
     for engine in engines {
-        let others = match transcript.seen.iter().find(|(it, _)| it == engine) {
-            Some((_, seen)) => {
-                let explain = |call: &str| known.explains(&transcript.name, call, engine);
-                Some(others(&expected, &parse(seen, &transcript.name)?, explain)?)
-            }
-            None => None,
-        };
-        judged.push((engine.clone(), others));
+        let seen = transcript.seen.iter().find(|(it, _)| it == engine);
+        let explain = |call: &str| known.explains(&transcript.name, call, engine);
+        let others = seen.map(|(_, text)| table.read(text, explain)).transpose()?;
+        table.engines.push((engine.clone(), others));
     }
-    Ok(Table { name: transcript.name.clone(), calls: expected.len(), engines: judged })
-}
-
-/// Reads a table. Host functions of Proxy-Wasm are there in three versions, those of WASI in one.
-fn parse(text: &str, name: &str) -> Result<Vec<Call>> {
-    let versions: &[&str] = if name == "proxy_wasm" { &[LATEST, "0.2.0", "0.1.0"] } else { &[LATEST] };
-    let mut function = "";
-    let mut calls: Vec<Call> = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(['#', '@'])) {
-        let Some((what, rest)) = line.strip_prefix("    ").and_then(|row| row.split_once('|')) else {
-            function = line.split(' ').next().unwrap_or_default();
-            continue;
-        };
-        let (arguments, statuses) = rest.rsplit_once('|').ok_or_else(|| format!("{name}: no statuses: {line}"))?;
-        let (what, arguments, statuses) = (what.trim(), arguments.trim(), statuses_of(statuses, line)?);
-        if let (true, Some(version)) = (what.is_empty(), arguments.strip_prefix("in ")) {
-            // The calls of the row above are the last ones, one for each version.
-            let above =
-                calls.iter_mut().rev().take(versions.len()).find(|it| it.name.ends_with(&format!(", {version}")));
-            above.ok_or_else(|| format!("{name}: no such version: {line}"))?.statuses = statuses;
-            continue;
-        }
-        calls.extend(versions.iter().map(|version| Call {
-            name: format!("{function}: {what} ({arguments}), {version}"),
-            statuses: statuses.clone(),
-        }));
-    }
-    Ok(calls)
-}
-
-fn statuses_of(text: &str, line: &str) -> Result<Vec<u32>> {
-    let given = text.split_whitespace().map(str::parse).collect::<std::result::Result<Vec<u32>, _>>()?;
-    match given[..] {
-        [one] => Ok(vec![one; CALLBACKS.len()]),
-        _ if given.len() == CALLBACKS.len() => Ok(given),
-        _ => Err(format!("{} statuses: {line}", given.len()).into()),
-    }
-}
-
-fn others(expected: &[Call], seen: &[Call], explain: impl Fn(&str) -> Option<usize>) -> Result<Vec<Other>> {
-    let mut found = Vec::new();
-    if expected.len() != seen.len() {
-        return Err(
-            format!("{} calls, not {}: is the transcript of an older table?", seen.len(), expected.len()).into()
-        );
-    }
-    for (expected, seen) in expected.iter().zip(seen) {
-        if expected.name != seen.name {
-            return Err(format!(
-                "{:?} where {:?} should be: is the transcript of an older table?",
-                seen.name, expected.name
-            )
-            .into());
-        }
-        for (callback, (a, b)) in expected.statuses.iter().zip(&seen.statuses).enumerate().filter(|(_, (a, b))| a != b)
-        {
-            let note = explain(&expected.name);
-            found.push(Other { call: expected.name.clone(), callback, expected: *a, seen: *b, note });
-        }
-    }
-    Ok(found)
+    Ok(table)
 }
 
 impl Table {
     fn answers(&self) -> usize {
-        self.calls * CALLBACKS.len()
+        self.calls * self.callbacks.len()
+    }
+
+    /// Reads what the test of an engine left: the same calls and callbacks as on others, and its own answers.
+    fn read(&mut self, text: &str, explain: impl Fn(&str) -> Option<usize>) -> Result<Vec<Other>> {
+        let (mut calls, mut callbacks, mut others) = (0, Vec::new(), Vec::new());
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("calls", count)) => calls = count.parse()?,
+                Some(("callback", name)) => callbacks.push(name.to_owned()),
+                Some(("differs", what)) => {
+                    let mut parts = what.rsplitn(3, " | ").map(str::to_owned);
+                    let (Some(answer), Some(callback), Some(call)) = (parts.next(), parts.next(), parts.next()) else {
+                        return Err(format!("{}: no call, callback and answer: {line}", self.name).into());
+                    };
+                    others.push(Other { note: explain(&call), call, callback, answer });
+                }
+                _ => return Err(format!("{}: not of a transcript: {line}", self.name).into()),
+            }
+        }
+        if self.calls != 0 && (self.calls, &self.callbacks) != (calls, &callbacks) {
+            return Err(format!("{}: the transcripts of two engines are of other tables", self.name).into());
+        }
+        (self.calls, self.callbacks) = (calls, callbacks);
+        Ok(others)
     }
 }
 
@@ -177,10 +117,11 @@ impl Transcript {
                 };
                 match others {
                     None => found.push(difference("all", "no transcript was taken".to_owned(), None)),
-                    Some(others) => found.extend(others.iter().map(|it| {
-                        let what = format!("{} in {}, not {}", it.seen, CALLBACKS[it.callback], it.expected);
-                        difference(&it.call, what, it.note)
-                    })),
+                    Some(others) => found.extend(
+                        others
+                            .iter()
+                            .map(|it| difference(&it.call, format!("{} in {}", it.answer, it.callback), it.note)),
+                    ),
                 }
             }
         }
@@ -190,18 +131,18 @@ impl Transcript {
     /// A row for each callback, a table for each file.
     pub fn tables(&self) -> String {
         let table = |table: &Table| {
-            let row = |(callback, name): (usize, &&str)| {
+            let row = |callback: &String| {
                 let cell = |(_, others): &(String, Option<Vec<Other>>)| match others {
                     None => "**not taken**".to_owned(),
-                    Some(others) => match others.iter().filter(|it| it.callback == callback).count() {
+                    Some(others) => match others.iter().filter(|it| it.callback == *callback).count() {
                         0 => "equal".to_owned(),
                         count => format!("**{count} differ**"),
                     },
                 };
-                let first = [(*name).to_owned(), table.calls.to_string()];
+                let first = [callback.clone(), table.calls.to_string()];
                 first.into_iter().chain(table.engines.iter().map(cell)).collect()
             };
-            let rows: Vec<_> = CALLBACKS.iter().enumerate().map(row).collect();
+            let rows: Vec<_> = table.callbacks.iter().map(row).collect();
             let head = head("callback", &head("calls", &self.engines));
             format!("**`{}`**\n\n{}", table.name, markdown(&head, &rows))
         };
@@ -217,9 +158,9 @@ impl Transcript {
             {
                 rows.push(vec![
                     format!("`{}` {}", table.name, other.call.replace('|', "\\|")),
-                    CALLBACKS[other.callback].to_owned(),
+                    other.callback.clone(),
                     engine.clone(),
-                    format!("{}, not {}{}", other.seen, other.expected, mark(other.note)),
+                    format!("{}{}", other.answer, mark(other.note)),
                 ]);
             }
         }
@@ -232,75 +173,42 @@ impl Transcript {
 mod tests {
     use super::*;
 
-    const TABLE: &str = "# a comment
-proxy_log i32 i32 i32
-    well      | 0 \"a | b\" | 0
-    a level   | 6 \"a\"     | 2  0  0  0  0  0  0  0  0  0  0  0  0
-              | in 0.1.0  | 1
+    const SEEN: &str = "calls 9\ncallback start\ncallback tick\n";
 
-proxy_done
-    well      |           | 0
-";
-
-    fn transcript(seen: &[(&str, &str)], known: &str) -> Transcript {
-        let transcript = inputs::Transcript {
-            name: "proxy_wasm".into(),
-            expected: TABLE.into(),
-            seen: seen.iter().map(|(engine, text)| ((*engine).to_owned(), (*text).to_owned())).collect(),
-        };
+    fn judged(seen: &[(&str, &str)], known: &str) -> Result<Transcript> {
+        let seen = seen.iter().map(|(engine, text)| ((*engine).to_owned(), (*text).to_owned())).collect();
         let engines = ["wasmtime", "wasmer"].map(str::to_owned);
-        judge(&[transcript], &engines, &Known::parse(known).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_row_is_a_call_in_each_version() {
-        let calls = parse(TABLE, "proxy_wasm").unwrap();
-        assert_eq!(calls.len(), 9);
-        assert_eq!(calls[0].name, "proxy_log: well (0 \"a | b\"), 0.2.1");
-        assert_eq!((calls[3].statuses[0], calls[3].statuses[1]), (2, 0));
-        assert_eq!(
-            (calls[4].name.as_str(), calls[5].statuses[..2].to_vec()),
-            ("proxy_log: a level (6 \"a\"), 0.2.0", vec![1, 1])
-        );
-        assert_eq!(
-            parse(TABLE, "wasi_unstable").err().unwrap().to_string().split(':').next().unwrap(),
-            "wasi_unstable"
-        );
-        assert!(parse("f i32\n    well | 0 | 1 2\n", "proxy_wasm").is_err());
+        judge(&[inputs::Transcript { name: "proxy_wasm".into(), seen }], &engines, &Known::parse(known)?)
     }
 
     #[test]
     fn equal_is_equal() {
-        let both = transcript(&[("wasmtime", TABLE), ("wasmer", TABLE)], "");
+        let both = judged(&[("wasmtime", SEEN), ("wasmer", SEEN)], "").unwrap();
         assert!(both.differences().is_empty());
-        assert_eq!(both.equal(), (9 * 13 * 2, 9 * 13 * 2));
+        assert_eq!(both.equal(), (9 * 2 * 2, 9 * 2 * 2));
         assert!(both.tables().contains("| tick | 9 | equal | equal |"));
         assert_eq!(both.difference_table(), "No answer differs.");
     }
 
     #[test]
     fn what_differs_is_named_and_what_was_not_seen_too() {
-        let other = TABLE.replace("2  0  0  0  0", "2  0  0  0  5");
-        let one = transcript(&[("wasmtime", &other)], "proxy_wasm | proxy_log: a level* | wasmtime | So.");
+        let other = format!("{SEEN}differs proxy_log: a level (6 \"a | b\"), 0.2.1 | tick | 5, not 0\n");
+        let one = judged(&[("wasmtime", &other)], "proxy_wasm | proxy_log: a level* | wasmtime | So.").unwrap();
         let differences = one.differences();
-        assert_eq!(differences.len(), 3, "{differences:?}");
-        assert_eq!((differences[0].what.as_str(), differences[0].note), ("5 in tick, not 0", Some(1)));
-        assert_eq!((differences[2].engine.as_str(), differences[2].note), ("wasmer", None));
-        assert!(one.tables().contains("| tick | 9 | **2 differ** | **not taken** |"));
-        assert_eq!(one.equal_on(0), (9 * 13 - 2, 9 * 13));
+        assert_eq!(differences.len(), 2, "{differences:?}");
+        assert_eq!(differences[0].row, "proxy_log: a level (6 \"a | b\"), 0.2.1");
+        assert_eq!((differences[0].what.as_str(), differences[0].note), ("5, not 0 in tick", Some(1)));
+        assert_eq!((differences[1].engine.as_str(), differences[1].note), ("wasmer", None));
+        assert!(one.tables().contains("| tick | 9 | **1 differ** | **not taken** |"));
+        assert_eq!(one.equal_on(0), (9 * 2 - 1, 9 * 2));
     }
 
     #[test]
-    fn a_transcript_of_another_table_is_refused() {
-        let known = Known::parse("").unwrap();
-        let engines = ["wasmi".to_owned()];
-        for seen in [TABLE.replace("proxy_done", "proxy_end"), format!("{TABLE}    more | | 0\n")] {
-            let it = inputs::Transcript {
-                name: "proxy_wasm".into(),
-                expected: TABLE.into(),
-                seen: vec![("wasmi".into(), seen)],
-            };
-            assert!(judge(&[it], &engines, &known).is_err());
+    fn what_is_no_transcript_or_of_another_table_is_refused() {
+        let other = SEEN.replace('9', "8");
+        for seen in [[("wasmtime", "proxy_log i32"), ("wasmer", SEEN)], [("wasmtime", SEEN), ("wasmer", &other)]] {
+            assert!(judged(&seen, "").is_err());
         }
+        assert!(judged(&[("wasmtime", "differs one | two\n")], "").is_err());
     }
 }

@@ -1,12 +1,12 @@
 //! What the calls of the tables answer.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use wasmx_t::{Engine, Nginx, Running, Upstream, workspace};
 
 use crate::guest::{MARK, ZERO, guest};
-use crate::table::{Callback, LATEST, Line, Row, parse, row, show};
+use crate::table::{Callback, LATEST, Line, parse, row, show};
 
 wasmx_t::on_every_engine![host_functions_in_every_callback, wasi_functions_in_every_callback];
 
@@ -34,8 +34,8 @@ fn read(name: &str) -> Vec<Line> {
     parse(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
-fn write(path: &Path, lines: &[Line]) {
-    fs::write(path, show(lines)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// Judges the calls of a table, or takes down what they answer.
@@ -43,52 +43,73 @@ fn judge(engine: Engine, name: &str, versions: &[&str]) {
     let mut lines = read(name);
     if std::env::var_os("WASMX_UPDATE").is_some() {
         differences(engine, &mut lines, versions);
-        write(&path(name), &lines);
+        write(&path(name), &show(&lines));
     } else {
         compare(engine, name, &mut lines, versions);
     }
 }
 
 fn compare(engine: Engine, name: &str, lines: &mut [Line], versions: &[&str]) {
-    let wrong = differences(engine, lines, versions);
-    // `make compare` wants to have what each engine answers, in a folder of its own in this one.
+    let calls = lines.iter().filter(|line| row(line).is_some()).count() * versions.len();
+    let wrong: Vec<_> = differences(engine, lines, versions).iter().map(Difference::to_string).collect();
+    // `make compare` wants to know of each engine what was asked and which answers differ, in a folder of its own in this one.
     if let Some(folder) = std::env::var_os("WASMX_TRANSCRIPTS") {
-        write(&Path::new(&folder).join(engine.name()).join(name), lines);
+        let callbacks = Callback::ALL.map(|callback| format!("callback {}\n", callback.words())).concat();
+        let differs: String = wrong.iter().map(|wrong| format!("differs {wrong}\n")).collect();
+        let file = Path::new(&folder).join(engine.name()).join(name);
+        write(&file, &format!("calls {calls}\n{callbacks}{differs}"));
     }
     assert!(wrong.is_empty(), "{name}: {} calls answer otherwise:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// An answer that is not the table's.
+struct Difference {
+    /// The call, and the version of the ABI that it was made in.
+    call: String,
+    callback: Callback,
+    /// `None` where the table has too few.
+    expected: Option<u32>,
+    seen: u32,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expected = self.expected.map_or("nothing".to_owned(), |status| status.to_string());
+        write!(f, "{} | {} | {}, not {expected}", self.call, self.callback.words(), self.seen)
+    }
+}
+
 /// Makes the calls of a table, in every callback and these versions of the ABI, takes note of what they answer, and
 /// tells where that is another status than was expected.
-fn differences(engine: Engine, lines: &mut [Line], versions: &[&str]) -> Vec<String> {
+fn differences(engine: Engine, lines: &mut [Line], versions: &[&str]) -> Vec<Difference> {
     let mut wrong = Vec::new();
     for version in versions {
         let seen = statuses(engine, lines, version);
-        for (index, row) in lines.iter_mut().filter_map(row_mut).enumerate() {
-            let seen: Vec<u32> = seen.iter().map(|column| column[index]).collect();
-            wrong.extend(differences_of(row, version, &seen));
-            row.note(version, seen);
+        let (mut function, mut index) = (String::new(), 0);
+        for line in lines.iter_mut() {
+            match line {
+                Line::Function { name, .. } => function.clone_from(name),
+                Line::Call(row) => {
+                    let seen: Vec<u32> = seen.iter().map(|column| column[index]).collect();
+                    let call = format!("{function}: {} ({}), {version}", row.what, row.arguments);
+                    wrong.extend(differences_of(&call, row.in_version(version), &seen));
+                    row.note(version, seen);
+                    index += 1;
+                }
+                Line::Text(_) | Line::Module(_) => {}
+            }
         }
     }
     wrong
 }
 
-fn row_mut(line: &mut Line) -> Option<&mut Row> {
-    if let Line::Call(row) = line { Some(row) } else { None }
-}
-
-/// Where a call does not answer what its row says.
-fn differences_of(row: &Row, version: &str, seen: &[u32]) -> Vec<String> {
-    let expected = row.in_version(version);
-    if expected.len() != seen.len() {
-        return vec![format!("{} ({}): {} statuses", row.what, row.arguments, expected.len())];
-    }
-    let differ = Callback::ALL.iter().zip(expected.iter().zip(seen)).filter(|(_, (expected, seen))| expected != seen);
-    differ
-        .map(|(callback, (expected, seen))| {
-            format!("{version} {callback:?}: {} ({}): {seen}, not {expected}", row.what, row.arguments)
-        })
-        .collect()
+/// Where a call does not answer what is expected of it.
+fn differences_of(call: &str, expected: &[u32], seen: &[u32]) -> Vec<Difference> {
+    let difference = |(index, (callback, seen)): (usize, (Callback, &u32))| {
+        let expected = expected.get(index).copied();
+        (expected != Some(*seen)).then(|| Difference { call: call.to_owned(), callback, expected, seen: *seen })
+    };
+    Callback::ALL.into_iter().zip(seen).enumerate().filter_map(difference).collect()
 }
 
 /// The statuses of all calls, by callback.

@@ -62,6 +62,25 @@ impl Callback {
         Self::Log,
         Self::Delete,
     ];
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::RootCreate => "create of a root",
+            Self::VmStart => "vm_start",
+            Self::Configure => "configure",
+            Self::Tick => "tick",
+            Self::Create => "create",
+            Self::RequestHeaders => "request headers",
+            Self::RequestBody => "request body",
+            Self::ResponseHeaders => "response headers",
+            Self::ResponseBody => "response body",
+            Self::Done => "done",
+            Self::Log => "log",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// A call, and what it answers.
