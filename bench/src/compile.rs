@@ -104,14 +104,14 @@ fn filters(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 fn once(options: &Options, filter: &Path, engine: &str, compiler: &str) -> Result<f64> {
     let prefix = options.out().join("compile");
     fs::create_dir_all(prefix.join("logs"))?;
-    let module = options.top.join("target/modules/release/ngx_wasmx_module.so");
+    let module = options.module();
     let conf = format!(
         "load_module {};\nerror_log stderr info;\nevents {{}}\nwasm {{ {engine} {{ compiler {compiler}; }} module it {} engine={engine}; }}\n",
         module.display(),
         filter.display()
     );
     fs::write(prefix.join("nginx.conf"), conf)?;
-    let output = Command::new(options.top.join("target/nginx/release/nginx"))
+    let output = Command::new(options.nginx())
         .arg("-t")
         .arg("-p")
         .arg(prefix.join(""))

@@ -110,7 +110,7 @@ fn filter(code: &str) -> String {
 
 fn conf(options: &Options, port: u16) -> String {
     let folder = options.out().join("limits");
-    let module = options.top.join("target/modules/release/ngx_wasmx_module.so");
+    let module = options.module();
     let (mut modules, mut locations) = (String::new(), String::new());
     for engine in &options.engines {
         for index in 0..LOOPS.len() {

@@ -54,6 +54,16 @@ impl Options {
         })
     }
 
+    /// The module that is measured.
+    pub fn module(&self) -> PathBuf {
+        self.top.join("target/modules/release/ngx_wasmx_module.so")
+    }
+
+    /// The nginx that it is measured in.
+    pub fn nginx(&self) -> PathBuf {
+        self.top.join("target/nginx/release/nginx")
+    }
+
     pub fn out(&self) -> PathBuf {
         self.top.join("target/bench")
     }

@@ -24,7 +24,7 @@ impl Nginx {
         fs::write(prefix.join("error.log"), "")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         fs::write(prefix.join("nginx.conf"), conf(port))?;
-        let master = Command::new(options.top.join("target/nginx/release/nginx"))
+        let master = Command::new(options.nginx())
             .arg("-p")
             .arg(prefix.join(""))
             .arg("-c")

@@ -90,7 +90,7 @@ pub fn nginx_conf(
     let mut line = |text: &str| writeln!(conf, "{text}").unwrap_or_default();
     let wasm = variants.iter().any(|variant| variant.name.contains('/'));
     if wasm {
-        let module = options.top.join("target/modules/release/ngx_wasmx_module.so");
+        let module = options.module();
         line(&format!("load_module {};", module.display()));
         line("wasm {");
         for engine in &options.engines {
